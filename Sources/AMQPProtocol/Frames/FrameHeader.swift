@@ -1,13 +1,13 @@
 /// The type octets of frames.
 public enum FrameType {
     /// A method frame.
-    public static let method: UInt8 = 1
+    @inlinable public static var method: UInt8 { 1 }
     /// A content header frame.
-    public static let header: UInt8 = 2
+    @inlinable public static var header: UInt8 { 2 }
     /// A content body frame.
-    public static let body: UInt8 = 3
+    @inlinable public static var body: UInt8 { 3 }
     /// A heartbeat frame.
-    public static let heartbeat: UInt8 = 8
+    @inlinable public static var heartbeat: UInt8 { 8 }
 }
 
 /// The seven octets in front of a frame's payload.

@@ -4,7 +4,7 @@ public struct FieldArray: Hashable, Sendable {
     public let encodedBytes: [UInt8]
 
     /// An array without values.
-    public static let empty = FieldArray(unchecked: [])
+    @inlinable public static var empty: FieldArray { FieldArray(unchecked: []) }
 
     /// Encodes values in order.
     public init(_ values: [FieldValue]) {

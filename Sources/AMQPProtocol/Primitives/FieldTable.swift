@@ -6,8 +6,11 @@ public struct FieldTable: Hashable, Sendable {
     /// The entries as on the wire, without the length in front.
     public let encodedBytes: [UInt8]
 
+    /// The deepest nesting that a table may have; the same as ``FrameLimits/maxTableDepth``.
+    @inlinable public static var maxDepth: Int { FrameLimits.maxTableDepth }
+
     /// A table without entries.
-    public static let empty = FieldTable(unchecked: [])
+    @inlinable public static var empty: FieldTable { FieldTable(unchecked: []) }
 
     /// Encodes entries in order.
     public init(_ pairs: [(ShortString, FieldValue)]) {

@@ -23,7 +23,7 @@ public struct MethodID: Hashable, Sendable {
     @inlinable public var rawValue: UInt32 { UInt32(self.classID) << 16 | UInt32(self.methodID) }
 
     /// What `connection.close` and `channel.close` carry when no method is to blame.
-    public static let none = MethodID(classID: 0, methodID: 0)
+    @inlinable public static var none: MethodID { MethodID(classID: 0, methodID: 0) }
 }
 
 extension MethodID: CustomStringConvertible {

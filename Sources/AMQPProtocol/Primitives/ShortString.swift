@@ -7,7 +7,7 @@ public struct ShortString: Hashable, Sendable, Comparable {
     public let bytes: [UInt8]
 
     /// The empty string, which AMQP uses for "none" and for the default exchange.
-    public static let empty = ShortString(unchecked: [])
+    @inlinable public static var empty: ShortString { ShortString(unchecked: []) }
 
     /// Wraps octets; nil when there are more than 255.
     @inlinable
