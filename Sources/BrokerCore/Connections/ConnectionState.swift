@@ -1,0 +1,154 @@
+internal import AMQPProtocol
+
+/// Where a connection is in its life.
+///
+/// ```
+/// awaitingHeader ─► awaitingStartOk ─► awaitingTuneOk ─► awaitingOpen ─► running
+///        │                 │                 │               │             │
+///        └────── refused ◄─┴─────────────────┴───────────────┘             ├─► closing   (we sent close)
+///                (silence, then the socket is closed)                      └─► finishing (the client sent close,
+///                                                                               or the socket is gone)
+/// ```
+enum ConnectionPhase {
+    case awaitingHeader
+    case awaitingStartOk
+    case awaitingTuneOk
+    case awaitingOpen
+    case running
+    /// We have sent `connection.close` and ignore everything but `close` and `close-ok`.
+    case closing
+    /// Queues and consumers of the connection are being taken down; then `close-ok` goes out.
+    case finishing
+    /// Nothing is read or answered any more; the socket is closed after a while.
+    case refused
+}
+
+/// One connection, behind a pointer; only its shard touches it.
+struct ConnectionState: ~Copyable {
+    let id: ConnectionID
+    let peer: PeerInfo
+    var phase = ConnectionPhase.awaitingHeader
+    /// The socket is gone; what remains is waiting for other shards.
+    var isSocketLost = false
+    /// Answer `close-ok` when everything is taken down.
+    var owesCloseOk = false
+    /// `connection.open` has succeeded, so that there may be exclusive queues.
+    var wasOpened = false
+
+    // Input.
+    /// The unfinished frame at the end of the last read, or what was not read because the connection is paused.
+    var carry: [UInt8] = []
+    /// Channel of the body frame that is being streamed in, and the octets of its payload still to come.
+    var streamingChannel: UInt16 = 0
+    var streamingRemaining = 0
+    /// The payload is complete but for the frame end.
+    var streamingNeedsEnd = false
+    /// Reasons not to read the socket.
+    var pause = PauseReasons()
+    var isReading = true
+    /// Octets of frames deferred on channels that wait for an answer.
+    var deferredBytes = 0
+    /// Octets of publishes under way to other shards.
+    var outstandingBytes = 0
+
+    // Output.
+    var outBase: UnsafeMutableRawPointer?
+    var outCount = 0
+    var outCapacity = 0
+    var outToken = 0
+    var fullBlocks: [OutputBlock] = []
+    /// Octets written that the driver has not taken.
+    var pendingBytes = 0
+    var isWritable = true
+    var isDirty = false
+    /// A consumer of this connection waits for room.
+    var hasStalledConsumers = false
+    /// Octets of remote deliveries to report as sent, per consumer, when the output is taken.
+    var hasWindowDebts = false
+
+    // Negotiated.
+    var frameMaxBytes = ShardLimits.preTuneFrameBytes
+    var channelMax = 0
+    var heartbeatSeconds: UInt64 = 0
+    var lastReceived: BrokerInstant
+    var lastSent: BrokerInstant
+    let acceptedAt: BrokerInstant
+
+    // The client.
+    var user = ShortString("")
+    var virtualHost: VirtualHost?
+    var clientName = ""
+    var mechanism = ShortString("")
+    var notifiesCancel = false
+    var notifiesBlocked = false
+    var closesOnAuthenticationFailure = false
+    /// Has published, so that an alarm blocks it.
+    var isBlockedNotified = false
+
+    // Channels.
+    var channels = ChannelTable()
+    var channelCount = 0
+
+    /// Parts of taking the connection down that have not been answered.
+    var pendingTeardown = 0
+
+    init(id: ConnectionID, peer: PeerInfo, now: BrokerInstant) {
+        self.id = id
+        self.peer = peer
+        self.lastReceived = now
+        self.lastSent = now
+        self.acceptedAt = now
+    }
+
+    /// Largest payload of a frame to this client.
+    var maxPayload: Int { self.frameMaxBytes - FrameLimits.frameOverhead }
+}
+
+/// Why a connection's socket is not read.
+struct PauseReasons: OptionSet {
+    var rawValue: UInt8
+
+    /// Too many frames wait for an answer from another shard.
+    static let deferredFrames = PauseReasons(rawValue: 1)
+    /// Too many octets are under way to other shards.
+    static let publisherWindow = PauseReasons(rawValue: 2)
+    /// A memory alarm holds and the connection publishes.
+    static let alarm = PauseReasons(rawValue: 4)
+    /// The client does not read its answers.
+    static let output = PauseReasons(rawValue: 8)
+}
+
+/// The channels of a connection by number: an array for the usual small numbers, a dictionary beyond.
+struct ChannelTable {
+    private var low: [UnsafeMutablePointer<ChannelState>?] = []
+    private var high: [UInt16: UnsafeMutablePointer<ChannelState>] = [:]
+
+    private static let lowCount = 2048
+
+    @inline(__always)
+    subscript(number: UInt16) -> UnsafeMutablePointer<ChannelState>? {
+        get {
+            let index = Int(number)
+            if index < self.low.count {
+                return self.low[index]
+            }
+            return self.high.isEmpty ? nil : self.high[number]
+        }
+        set {
+            let index = Int(number)
+            guard index < Self.lowCount else {
+                self.high[number] = newValue
+                return
+            }
+            while self.low.count <= index {
+                self.low.append(nil)
+            }
+            self.low[index] = newValue
+        }
+    }
+
+    /// All channels in ascending order of their numbers.
+    var all: [UnsafeMutablePointer<ChannelState>] {
+        self.low.compactMap { $0 } + self.high.keys.sorted().compactMap { self.high[$0] }
+    }
+}

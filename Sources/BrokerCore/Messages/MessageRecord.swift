@@ -1,0 +1,93 @@
+/// The layout of a message in the broker's memory.
+///
+/// ```
+/// 0   slot       UInt32   its place in the slot table (so that compaction finds who points here)
+/// 4   references UInt32   queue entries and deliveries that still need it
+/// 8   body size  UInt32   octets of the body (the protocol's 64 bits are refused above 512 MiB)
+/// 12  sizes      UInt32   octets of the names (10 bits) and of the properties (22 bits)
+/// 16  exchange, routing key: short strings with their length octets, as they came
+///     properties: flags and values as they came
+///     body
+/// ```
+///
+/// The bytes after the header are wire form: one copy brings a part in, one takes it out.
+struct MessageRecord {
+    /// Octets before the names.
+    static let headerSize = 16
+    /// Largest encoded exchange plus routing key: two short strings.
+    static let maxNamesSize = 512
+    /// Largest encoded properties: what 22 bits hold.
+    static let maxPropertiesSize = (1 << 22) - 1
+    /// Largest body this layout holds; RabbitMQ's own hard limit.
+    static let maxBodySize = 512 << 20
+
+    /// First octet of the record.
+    let base: UnsafeMutableRawPointer
+
+    init(_ base: UnsafeMutableRawPointer) {
+        self.base = base
+    }
+
+    var slot: UInt32 {
+        get { self.base.loadUnaligned(as: UInt32.self) }
+        nonmutating set { self.base.storeBytes(of: newValue, as: UInt32.self) }
+    }
+
+    var references: UInt32 {
+        get { self.base.loadUnaligned(fromByteOffset: 4, as: UInt32.self) }
+        nonmutating set { self.base.storeBytes(of: newValue, toByteOffset: 4, as: UInt32.self) }
+    }
+
+    var bodySize: Int {
+        Int(self.base.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+    }
+
+    private var sizes: UInt32 {
+        self.base.loadUnaligned(fromByteOffset: 12, as: UInt32.self)
+    }
+
+    var namesSize: Int { Int(self.sizes & 0x3FF) }
+
+    var propertiesSize: Int { Int(self.sizes >> 10) }
+
+    var totalSize: Int { Self.headerSize + self.namesSize + self.propertiesSize + self.bodySize }
+
+    /// Octets a record of `size` octets takes: even, so that the lowest bit of an address can mark free slots.
+    static func allocatedSize(_ size: Int) -> Int { (size &+ 1) & ~1 }
+
+    var allocatedSize: Int { Self.allocatedSize(self.totalSize) }
+
+    var names: UnsafeMutableRawPointer { self.base + Self.headerSize }
+
+    var properties: UnsafeMutableRawPointer { self.base + Self.headerSize + self.namesSize }
+
+    var body: UnsafeMutableRawPointer { self.base + Self.headerSize + self.namesSize + self.propertiesSize }
+
+    /// The exchange's name, without its length octet.
+    var exchange: UnsafeRawBufferPointer {
+        let length = Int(self.names.load(as: UInt8.self))
+        return UnsafeRawBufferPointer(start: self.names + 1, count: length)
+    }
+
+    /// The routing key, without its length octet.
+    var routingKey: UnsafeRawBufferPointer {
+        let start = self.names + 1 + Int(self.names.load(as: UInt8.self))
+        return UnsafeRawBufferPointer(start: start + 1, count: Int(start.load(as: UInt8.self)))
+    }
+
+    /// Writes the header of a new record; names, properties and body follow.
+    static func writeHeader(
+        at base: UnsafeMutableRawPointer,
+        slot: UInt32,
+        references: UInt32,
+        bodySize: Int,
+        namesSize: Int,
+        propertiesSize: Int
+    ) {
+        base.storeBytes(of: slot, as: UInt32.self)
+        base.storeBytes(of: references, toByteOffset: 4, as: UInt32.self)
+        base.storeBytes(of: UInt32(truncatingIfNeeded: bodySize), toByteOffset: 8, as: UInt32.self)
+        let sizes = UInt32(truncatingIfNeeded: namesSize) | UInt32(truncatingIfNeeded: propertiesSize) << 10
+        base.storeBytes(of: sizes, toByteOffset: 12, as: UInt32.self)
+    }
+}

@@ -1,0 +1,327 @@
+/// The messages of one shard, in memory.
+///
+/// Invariants:
+/// 1. A message is named by its slot; the slot points to the record, wherever compaction moved it.
+/// 2. A record lives while its reference count is above zero: one for each queue entry or delivery that needs it.
+/// 3. Small records lie in chunks of ``chunkSize`` octets, aligned to their size, so that a record's chunk is found by
+///    masking its address. Large records are allocations of their own.
+/// 4. Chunk memory stays below twice the live octets plus a small constant: when dead octets outweigh live ones, the
+///    survivors of the emptiest chunks are copied together (``compactIfWorthwhile()``).
+///
+/// No allocation per message in steady state: chunks and slots are recycled.
+struct MessageStore: ~Copyable {
+    /// Octets of a chunk, a power of two: chunks are aligned to it.
+    static let chunkSize = 64 * 1024
+    /// Records larger than this are allocations of their own.
+    static let largeRecordSize = 16 * 1024
+    /// Chunks kept for reuse when nothing lives in them.
+    static let spareChunks = 16
+    /// Dead octets tolerated before compaction is thought of.
+    static let compactionSlack = 1 << 20
+    /// Slots of a page of the slot table.
+    private static let slotsPerPage = 4096
+
+    private static let chunkMask = UInt(bitPattern: -1) ^ UInt(chunkSize - 1)
+
+    /// At the start of every chunk.
+    private struct ChunkHeader {
+        /// Octets used from the start, header included; records are appended here.
+        var used: UInt32
+        /// Octets of records that are still referenced.
+        var live: UInt32
+        /// Place in ``chunks``.
+        var index: UInt32
+        var padding: UInt32
+    }
+
+    private static let chunkHeaderSize = 16
+
+    /// Pages of slots. A used slot holds its record's address; a free one the next free slot and a set lowest bit.
+    private var slotPages: UnsafeMutablePointer<UnsafeMutablePointer<UInt>>
+    private var slotPageCount = 0
+    private var slotPageCapacity = 16
+    private var firstFreeSlot = UInt32.max
+
+    private var chunks: [UnsafeMutableRawPointer] = []
+    private var spares: [UnsafeMutableRawPointer] = []
+    private var current: UnsafeMutableRawPointer
+
+    /// Octets of records that are referenced, large ones included.
+    private(set) var liveBytes = 0
+    /// Octets of small records that are referenced; what compaction compares with the chunks' size.
+    private var liveChunkBytes = 0
+    /// Messages alive.
+    private(set) var messageCount = 0
+
+    init() {
+        self.slotPages = .allocate(capacity: 16)
+        self.current = Self.allocateChunk(index: 0)
+        self.chunks.append(self.current)
+    }
+
+    deinit {
+        var largeRecords: [UnsafeMutableRawPointer] = []
+        for page in 0..<self.slotPageCount {
+            for slot in 0..<Self.slotsPerPage {
+                let value = self.slotPages[page][slot]
+                guard value & 1 == 0, let record = UnsafeMutableRawPointer(bitPattern: value) else { continue }
+                if MessageRecord(record).allocatedSize > Self.largeRecordSize {
+                    largeRecords.append(record)
+                }
+            }
+            self.slotPages[page].deallocate()
+        }
+        self.slotPages.deallocate()
+        for record in largeRecords {
+            record.deallocate()
+        }
+        for chunk in self.chunks + self.spares {
+            chunk.deallocate()
+        }
+    }
+
+    /// Octets of memory held: chunks, large records and slots.
+    var heldBytes: Int {
+        (self.chunks.count + self.spares.count) * Self.chunkSize
+            + (self.liveBytes - self.liveChunkBytes)
+            + self.slotPageCount * Self.slotsPerPage * 8
+    }
+
+    // MARK: Records
+
+    /// The record of `slot`; valid until the next call that adds, releases or compacts.
+    @inline(__always)
+    func record(_ slot: UInt32) -> MessageRecord {
+        let value = self.slotPages[Int(slot >> 12)][Int(slot & 4095)]
+        // Our own bug if the slot is free: entries and deliveries hold references.
+        assert(value & 1 == 0, "free message slot used")
+        return MessageRecord(UnsafeMutableRawPointer(bitPattern: value).unsafelyUnwrapped)
+    }
+
+    /// Reserves a record with `references` references; the caller fills names, properties and body.
+    ///
+    /// Sizes are within ``MessageRecord``'s limits; callers have checked them.
+    @inline(__always)
+    mutating func add(
+        namesSize: Int,
+        propertiesSize: Int,
+        bodySize: Int,
+        references: UInt32
+    ) -> (slot: UInt32, record: MessageRecord) {
+        let size = MessageRecord.allocatedSize(MessageRecord.headerSize &+ namesSize &+ propertiesSize &+ bodySize)
+        let base = size <= Self.largeRecordSize ? self.reserveInChunk(size) : self.reserveLarge(size)
+        let slot = self.takeSlot()
+        self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(bitPattern: base)
+        MessageRecord.writeHeader(
+            at: base,
+            slot: slot,
+            references: references,
+            bodySize: bodySize,
+            namesSize: namesSize,
+            propertiesSize: propertiesSize
+        )
+        self.liveBytes &+= size
+        self.messageCount &+= 1
+        return (slot, MessageRecord(base))
+    }
+
+    /// Takes over a record that was filled elsewhere, in memory of its own that ``MessageStore`` frees later.
+    ///
+    /// The record must be larger than ``largeRecordSize``; its header is written here.
+    mutating func adoptLarge(
+        _ base: UnsafeMutableRawPointer,
+        namesSize: Int,
+        propertiesSize: Int,
+        bodySize: Int,
+        references: UInt32
+    ) -> UInt32 {
+        let slot = self.takeSlot()
+        self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(bitPattern: base)
+        MessageRecord.writeHeader(
+            at: base,
+            slot: slot,
+            references: references,
+            bodySize: bodySize,
+            namesSize: namesSize,
+            propertiesSize: propertiesSize
+        )
+        assert(MessageRecord(base).allocatedSize > Self.largeRecordSize, "small record adopted as large")
+        self.liveBytes &+= MessageRecord(base).allocatedSize
+        self.messageCount &+= 1
+        return slot
+    }
+
+    /// Adds `count` references.
+    @inline(__always)
+    mutating func retain(_ slot: UInt32, count: UInt32 = 1) {
+        let record = self.record(slot)
+        record.references &+= count
+    }
+
+    /// Drops one reference; the last one frees the record.
+    @inline(__always)
+    mutating func release(_ slot: UInt32) {
+        let record = self.record(slot)
+        let references = record.references
+        assert(references > 0, "message released too often")
+        if references > 1 {
+            record.references = references &- 1
+            return
+        }
+        record.references = 0
+        let size = record.allocatedSize
+        self.liveBytes &-= size
+        self.messageCount &-= 1
+        self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(self.firstFreeSlot) << 1 | 1
+        self.firstFreeSlot = slot
+        if size > Self.largeRecordSize {
+            record.base.deallocate()
+            return
+        }
+        self.liveChunkBytes &-= size
+        let chunk = Self.chunk(of: record.base)
+        let header = chunk.assumingMemoryBound(to: ChunkHeader.self)
+        header.pointee.live &-= UInt32(truncatingIfNeeded: size)
+        if header.pointee.live == 0 {
+            if chunk == self.current {
+                // Nothing lives here: start over, which keeps the working set in the cache.
+                header.pointee.used = UInt32(Self.chunkHeaderSize)
+            } else {
+                self.retire(chunk)
+            }
+        }
+    }
+
+    // MARK: Chunks
+
+    @inline(__always)
+    private static func chunk(of record: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+        // A record's address masked is its chunk's address, which is not nil: chunks are aligned to their size.
+        UnsafeMutableRawPointer(bitPattern: UInt(bitPattern: record) & Self.chunkMask).unsafelyUnwrapped
+    }
+
+    private static func allocateChunk(index: Int) -> UnsafeMutableRawPointer {
+        let chunk = UnsafeMutableRawPointer.allocate(byteCount: Self.chunkSize, alignment: Self.chunkSize)
+        let header = chunk.bindMemory(to: ChunkHeader.self, capacity: 1)
+        header.initialize(
+            to: ChunkHeader(used: UInt32(Self.chunkHeaderSize), live: 0, index: UInt32(index), padding: 0)
+        )
+        return chunk
+    }
+
+    @inline(__always)
+    private mutating func reserveInChunk(_ size: Int) -> UnsafeMutableRawPointer {
+        var header = self.current.assumingMemoryBound(to: ChunkHeader.self)
+        if Int(header.pointee.used) &+ size > Self.chunkSize {
+            self.startChunk()
+            header = self.current.assumingMemoryBound(to: ChunkHeader.self)
+        }
+        let base = self.current + Int(header.pointee.used)
+        header.pointee.used &+= UInt32(truncatingIfNeeded: size)
+        header.pointee.live &+= UInt32(truncatingIfNeeded: size)
+        self.liveChunkBytes &+= size
+        return base
+    }
+
+    @inline(never)
+    private mutating func reserveLarge(_ size: Int) -> UnsafeMutableRawPointer {
+        UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+    }
+
+    @inline(never)
+    private mutating func startChunk() {
+        if let spare = self.spares.popLast() {
+            spare.assumingMemoryBound(to: ChunkHeader.self).pointee = ChunkHeader(
+                used: UInt32(Self.chunkHeaderSize),
+                live: 0,
+                index: UInt32(self.chunks.count),
+                padding: 0
+            )
+            self.current = spare
+        } else {
+            self.current = Self.allocateChunk(index: self.chunks.count)
+        }
+        self.chunks.append(self.current)
+    }
+
+    private mutating func retire(_ chunk: UnsafeMutableRawPointer) {
+        let index = Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.index)
+        let last = self.chunks.removeLast()
+        if last != chunk {
+            self.chunks[index] = last
+            last.assumingMemoryBound(to: ChunkHeader.self).pointee.index = UInt32(index)
+        }
+        if self.spares.count < Self.spareChunks {
+            self.spares.append(chunk)
+        } else {
+            chunk.deallocate()
+        }
+    }
+
+    /// Copies the survivors of mostly dead chunks together when the dead outweigh the living.
+    ///
+    /// Call between turns: records move. The work is proportional to what died since the last time.
+    mutating func compactIfWorthwhile() {
+        let held = self.chunks.count * Self.chunkSize
+        guard held - self.liveChunkBytes > self.liveChunkBytes + Self.compactionSlack else { return }
+        let victims = self.chunks.filter { chunk in
+            chunk != self.current
+                && Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.live) < Self.chunkSize / 2
+        }
+        for chunk in victims {
+            self.evacuate(chunk)
+        }
+    }
+
+    private mutating func evacuate(_ chunk: UnsafeMutableRawPointer) {
+        let header = chunk.assumingMemoryBound(to: ChunkHeader.self)
+        let end = chunk + Int(header.pointee.used)
+        var next = chunk + Self.chunkHeaderSize
+        while next < end {
+            let record = MessageRecord(next)
+            let size = record.allocatedSize
+            next += size
+            guard record.references > 0 else { continue }
+            let target = self.reserveInChunk(size)
+            target.copyMemory(from: record.base, byteCount: size)
+            self.liveChunkBytes &-= size
+            let slot = record.slot
+            self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(bitPattern: target)
+        }
+        self.retire(chunk)
+    }
+
+    // MARK: Slots
+
+    @inline(__always)
+    private mutating func takeSlot() -> UInt32 {
+        if self.firstFreeSlot == UInt32.max {
+            self.addSlotPage()
+        }
+        let slot = self.firstFreeSlot
+        let next = self.slotPages[Int(slot >> 12)][Int(slot & 4095)] >> 1
+        self.firstFreeSlot = UInt32(truncatingIfNeeded: next)
+        return slot
+    }
+
+    @inline(never)
+    private mutating func addSlotPage() {
+        precondition(self.slotPageCount < 1 << 19, "more than two thousand million messages on one shard")
+        if self.slotPageCount == self.slotPageCapacity {
+            let larger = UnsafeMutablePointer<UnsafeMutablePointer<UInt>>.allocate(capacity: self.slotPageCapacity * 2)
+            larger.moveInitialize(from: self.slotPages, count: self.slotPageCount)
+            self.slotPages.deallocate()
+            self.slotPages = larger
+            self.slotPageCapacity *= 2
+        }
+        let page = UnsafeMutablePointer<UInt>.allocate(capacity: Self.slotsPerPage)
+        let first = self.slotPageCount * Self.slotsPerPage
+        for index in 0..<Self.slotsPerPage {
+            let next = index + 1 < Self.slotsPerPage ? UInt32(first + index + 1) : UInt32.max
+            page[index] = UInt(next) << 1 | 1
+        }
+        (self.slotPages + self.slotPageCount).initialize(to: page)
+        self.slotPageCount += 1
+        self.firstFreeSlot = UInt32(first)
+    }
+}

@@ -1,0 +1,55 @@
+/// One queue, on its home shard, behind a pointer.
+///
+/// Invariants:
+/// 1. Every message is in exactly one place: ``ready``, ``requeued`` or one consumer's ``ConsumerState/outstanding``.
+/// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
+///    everything in ``requeued`` is older.
+/// 3. A consumer is in ``rotation`` exactly while its ``ConsumerState/isReady`` is set.
+struct QueueState: ~Copyable {
+    let info: QueueInfo
+    let address: QueueAddress
+    let isSingleActive: Bool
+
+    var ready = EntryRing()
+    var headSequence: UInt64 = 0
+    var requeued = RequeueHeap()
+    /// Messages handed out and not settled.
+    var unacknowledged = 0
+
+    var consumers: [UnsafeMutablePointer<ConsumerState>?] = []
+    var rotation = ConsumerRotation()
+    /// Consumers that count: not getters, not cancelled ones.
+    var consumerCount = 0
+    var hadConsumer = false
+    var hasExclusiveConsumer = false
+    /// The consumer that gets everything, if the queue is single active.
+    var activeConsumer: UInt32?
+    var nextArrival: UInt64 = 0
+    /// In the shard's list of queues to dispatch.
+    var isTouched = false
+
+    init(info: QueueInfo) {
+        self.info = info
+        self.address = info.address
+        self.isSingleActive = info.parsed.isSingleActiveConsumer
+    }
+
+    /// Messages that can be delivered.
+    @inline(__always)
+    var readyCount: Int { self.ready.count &+ self.requeued.count }
+
+    @inline(__always)
+    var hasReady: Bool { !self.ready.isEmpty || !self.requeued.isEmpty }
+
+    /// Removes the oldest ready message; there is one.
+    @inline(__always)
+    mutating func takeNext() -> ConsumerState.Delivery {
+        if !self.requeued.isEmpty {
+            let element = self.requeued.removeFirst()
+            return ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
+        }
+        let sequence = self.headSequence
+        self.headSequence &+= 1
+        return ConsumerState.Delivery(sequence: sequence, entry: self.ready.removeFirst())
+    }
+}

@@ -1,0 +1,62 @@
+/// Messages that came back to a queue, ordered by their old place.
+///
+/// All of them are older than anything in the queue's ring: they left from its head. A binary heap, because they come
+/// back in any order and leave oldest first.
+struct RequeueHeap: ~Copyable {
+    /// A returned message and its place in the queue.
+    struct Element {
+        var sequence: UInt64
+        var entry: QueueEntry
+    }
+
+    private var elements: [Element] = []
+
+    init() {}
+
+    var isEmpty: Bool { self.elements.isEmpty }
+
+    var count: Int { self.elements.count }
+
+    /// Puts a message back.
+    mutating func insert(_ sequence: UInt64, _ entry: QueueEntry) {
+        self.elements.append(Element(sequence: sequence, entry: entry))
+        var child = self.elements.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard self.elements[child].sequence < self.elements[parent].sequence else { return }
+            self.elements.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    /// Removes the oldest message; the heap must not be empty.
+    mutating func removeFirst() -> Element {
+        let first = self.elements[0]
+        let last = self.elements.removeLast()
+        if self.elements.isEmpty {
+            self.elements = []
+            return first
+        }
+        self.elements[0] = last
+        var parent = 0
+        while true {
+            var smallest = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < self.elements.count {
+                if self.elements[child].sequence < self.elements[smallest].sequence {
+                    smallest = child
+                }
+            }
+            guard smallest != parent else { return first }
+            self.elements.swapAt(parent, smallest)
+            parent = smallest
+        }
+    }
+
+    /// Removes everything, in no particular order.
+    mutating func removeAll(_ body: (QueueEntry) -> Void) {
+        for element in self.elements {
+            body(element.entry)
+        }
+        self.elements = []
+    }
+}

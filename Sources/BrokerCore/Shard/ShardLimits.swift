@@ -1,0 +1,29 @@
+/// Every bound of the core in one place; who reaches one is slowed or refused, never the others.
+enum ShardLimits {
+    /// Octets a socket may have sent before login that are not yet understood.
+    static let preLoginBytes = 64 * 1024
+    /// Largest frame before tuning, frame overhead included (long tokens fit into `start-ok`).
+    static let preTuneFrameBytes = 8192
+    /// Smallest frame size a client may ask for.
+    static let minFrameBytes = 4096
+    /// Octets over the negotiated frame size that are tolerated, as RabbitMQ does.
+    static let frameTolerance = 8
+    /// Octets written for a connection that the socket has not taken, above which it gets no deliveries.
+    static let outputBytes = 128 * 1024
+    /// First block lent to a connection in a turn.
+    static let firstOutputBlock = 4 * 1024
+    /// Later blocks.
+    static let outputBlock = 128 * 1024
+    /// Octets of deliveries under way to a consumer on another shard.
+    static let consumerWindowBytes = 256 * 1024
+    /// Octets of publishes of one connection under way to other shards, above which it is not read.
+    static let publisherWindowBytes = 1 << 20
+    /// Octets of frames that wait on a connection's channels for an answer from another shard.
+    static let deferredBytes = 256 * 1024
+    /// First allocation for a body that arrives in pieces; grows with what arrives.
+    static let firstBodyAllocation = 128 * 1024
+    /// Octets of messages buffered in one transaction before the channel is refused.
+    static let transactionBytes = 512 << 20
+    /// Routing keys taken from CC and BCC of one message.
+    static let extraRoutingKeys = 4096
+}
