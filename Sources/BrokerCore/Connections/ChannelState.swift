@@ -74,6 +74,10 @@ struct ChannelState: ~Copyable {
     /// The unguessable part of this channel's reply address.
     var replySecret: UInt64 = 0
     var lastQueue: ShortString?
+    /// The method that waits for its answer came with nowait.
+    var pendingNoWait = false
+    /// The method that waits for its answer.
+    var pendingMethod = MethodID(classID: 0, methodID: 0)
 
     init(number: UInt16, epoch: UInt32, connection: UnsafeMutablePointer<ConnectionState>) {
         self.number = number
@@ -94,8 +98,12 @@ struct ChannelConsumer: ~Copyable {
     /// The queue's number for the consumer; known when the queue has answered.
     var consumer: UInt32 = 0
     var isAttached = false
+    /// The first answer of the queue is under way.
+    var isPending = true
     /// Cancelled, but deliveries are still open.
     var isCancelled = false
+    /// The queue knows that it is cancelled: it goes with its last open delivery.
+    var isRetired = false
     /// Whether the cancel came with nowait.
     var cancelNoWait = false
     var consumeNoWait = false

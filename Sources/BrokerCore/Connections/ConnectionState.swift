@@ -43,6 +43,10 @@ struct ConnectionState: ~Copyable {
     var streamingRemaining = 0
     /// The payload is complete but for the frame end.
     var streamingNeedsEnd = false
+    /// Frames are being handled further up the stack: they go on from there.
+    var isParsing = false
+    /// The channel of the last publish.
+    var lastChannel: UnsafeMutablePointer<ChannelState>?
     /// Reasons not to read the socket.
     var pause = PauseReasons()
     var isReading = true
@@ -101,7 +105,7 @@ struct ConnectionState: ~Copyable {
     }
 
     /// Largest payload of a frame to this client.
-    var maxPayload: Int { self.frameMaxBytes - FrameLimits.frameOverhead }
+    var maxPayload: Int { self.frameMaxBytes - FrameLimits.frameOverheadBytes }
 }
 
 /// Why a connection's socket is not read.

@@ -98,8 +98,18 @@ struct ContentAssembly: ~Copyable {
         return buffer
     }
 
+    /// More body came than was announced; nothing can complete the message any more.
+    private(set) var isOverflown = false
+
+    /// Notes that more body came than was announced: the next method is refused.
+    mutating func overflow() {
+        self.isOverflown = true
+        self.remaining = 0
+    }
+
     /// Throws away what has arrived.
     mutating func reset() {
+        self.isOverflown = false
         self.buffer?.deallocate()
         self.buffer = nil
         self.capacity = 0

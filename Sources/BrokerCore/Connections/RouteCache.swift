@@ -1,6 +1,6 @@
 /// The channel's last (exchange, routing key) and where it leads, so that a publisher with one target never routes.
 ///
-/// Valid while the topology has not changed. Only routes that do not depend on headers are kept.
+/// Valid while the shard's route epoch is the same. Only routes that do not depend on headers are kept.
 struct RouteCache: ~Copyable {
     /// Exchange and routing key as they came, with their length octets.
     private let names: UnsafeMutableRawPointer?
@@ -25,7 +25,7 @@ struct RouteCache: ~Copyable {
 
     var hasMemory: Bool { self.names != nil }
 
-    /// Whether the cached route is that of `names`, under topology `version`.
+    /// Whether the cached route is that of `names`, in the epoch `version`.
     @inline(__always)
     func matches(_ candidate: UnsafeRawPointer, size: Int, version: UInt64) -> Bool {
         guard size == self.size, version == self.version, let names = self.names else { return false }

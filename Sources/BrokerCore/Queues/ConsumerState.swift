@@ -22,7 +22,7 @@ struct ConsumerState: ~Copyable {
     /// Deliveries that may be open at a time; 0 is any number.
     let prefetchCount: UInt32
     /// The channel's global prefetch applies: each delivery needs a grant.
-    let isGlobalLimited: Bool
+    var isGlobalLimited: Bool
     /// Order of arrival at the queue.
     let arrival: UInt64
 

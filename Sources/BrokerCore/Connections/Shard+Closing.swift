@@ -1,0 +1,286 @@
+internal import AMQPProtocol
+
+/// The end of connections and channels, whoever wants it.
+///
+/// A connection that ends takes down its channels (their consumers leave, their deliveries go back to their queues) and
+/// its exclusive queues; all of that is done before `close-ok` is sent.
+extension Shard {
+    /// Refuses a connection: `connection.close` with the code's name before the text.
+    func closeConnection(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ code: ReplyCode,
+        _ text: String,
+        _ method: MethodID
+    ) {
+        guard connection.pointee.phase != .closing, connection.pointee.phase != .refused,
+            connection.pointee.phase != .finishing
+        else { return }
+        let explanation = text.isEmpty ? code.name : "\(code.name) - \(text)"
+        self.log(
+            .error,
+            "connection",
+            "Error on AMQP connection (\(self.describe(connection)), user: '\(connection.pointee.user)'): "
+                + "operation \(method.name) caused a connection exception \(code.name): \(text)"
+        )
+        self.sendMethod(
+            ConnectionClose(
+                replyCode: code.rawValue,
+                replyText: ShortString(truncating: explanation),
+                classID: method.classID,
+                methodID: method.methodID
+            ),
+            connection,
+            channel: 0
+        )
+        connection.pointee.phase = .closing
+        self.endChannels(connection)
+        self.timers.schedule(at: self.now.advanced(milliseconds: 30_000), .closing(connection.pointee.id))
+    }
+
+    /// Refuses a frame: the stream cannot be trusted any more, so the socket is closed even without `close-ok`.
+    func refuseFrame(_ connection: UnsafeMutablePointer<ConnectionState>, _ text: String) {
+        guard connection.pointee.phase == .running else {
+            self.refuse(connection, "bad frame: \(text)")
+            return
+        }
+        self.closeConnection(connection, .frameError, text, MethodID(classID: 0, methodID: 0))
+        connection.pointee.phase = .refused
+        self.effects.append(
+            .close(connection.pointee.id, afterMilliseconds: self.settings.refusalDelayMilliseconds)
+        )
+    }
+
+    /// Carries a refusal out.
+    func refuse(_ channel: UnsafeMutablePointer<ChannelState>, _ violation: Violation) {
+        switch violation {
+        case .channel(let code, let text, let method):
+            self.closeChannel(channel, code, text, method)
+        case .connection(let code, let text, let method):
+            self.closeConnection(channel.pointee.connection, code, text, method)
+        }
+    }
+
+    /// A frame after we have sent `connection.close`.
+    func receiveWhileClosing(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ header: FrameHeader,
+        _ payload: UnsafeRawBufferPointer
+    ) {
+        guard header.type == FrameType.method, header.channel == 0, payload.count >= 4 else { return }
+        let id = UInt32(bigEndian: payload.loadUnaligned(as: UInt32.self))
+        if id == ConnectionClose.id.rawValue {
+            self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+        } else if id == ConnectionCloseOk.id.rawValue {
+            connection.pointee.phase = .refused
+            self.effects.append(.close(connection.pointee.id, afterMilliseconds: 0))
+        }
+    }
+
+    // MARK: Taking down a connection
+
+    /// The client has sent `close`, or the socket is gone.
+    func beginTeardown(_ connection: UnsafeMutablePointer<ConnectionState>) {
+        connection.pointee.phase = .finishing
+        self.endChannels(connection)
+        self.finishTeardownIfDone(connection)
+    }
+
+    /// Ends all channels and asks the owner to delete the connection's exclusive queues; at most once has an effect.
+    private func endChannels(_ connection: UnsafeMutablePointer<ConnectionState>) {
+        for channel in connection.pointee.channels.all where channel.pointee.phase != .finishing {
+            self.endChannel(channel, owesCloseOk: false)
+        }
+        guard connection.pointee.wasOpened else { return }
+        connection.pointee.wasOpened = false
+        connection.pointee.pendingTeardown += 1
+        self.send(
+            .endConnection(ConnectionAddress(shard: self.index, id: connection.pointee.id.rawValue)),
+            to: 0
+        )
+    }
+
+    /// The owner has deleted the connection's exclusive queues.
+    func connectionEnded(_ address: ConnectionAddress) {
+        guard let connection = self.connection(ConnectionID(rawValue: address.id)) else { return }
+        connection.pointee.pendingTeardown -= 1
+        self.finishTeardownIfDone(connection)
+    }
+
+    private func finishTeardownIfDone(_ connection: UnsafeMutablePointer<ConnectionState>) {
+        guard connection.pointee.pendingTeardown == 0, connection.pointee.channelCount == 0 else { return }
+        if connection.pointee.isSocketLost {
+            self.freeConnection(connection)
+        } else if connection.pointee.owesCloseOk {
+            connection.pointee.owesCloseOk = false
+            self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+            self.log(
+                .info,
+                "connection",
+                "closing AMQP connection (\(self.describe(connection)), user: '\(connection.pointee.user)')"
+            )
+            self.effects.append(.close(connection.pointee.id, afterMilliseconds: 0))
+        }
+    }
+
+    private func freeConnection(_ connection: UnsafeMutablePointer<ConnectionState>) {
+        self.discardOutput(connection)
+        let slot = connection.pointee.id.slot
+        self.connections[slot] = nil
+        self.freeConnectionSlots.append(UInt32(slot))
+        self.connectionCount -= 1
+        connection.deinitialize(count: 1)
+        connection.deallocate()
+    }
+
+    // MARK: Channels
+
+    /// Refuses a channel: `channel.close`, and everything it has goes back.
+    func closeChannel(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ code: ReplyCode,
+        _ text: String,
+        _ method: MethodID
+    ) {
+        guard channel.pointee.phase == .open else { return }
+        let connection = channel.pointee.connection
+        self.log(
+            .error,
+            "channel",
+            "Channel error on connection \(self.describe(connection)), channel \(channel.pointee.number): operation "
+                + "\(method.name) caused a channel exception \(code.name): \(text)"
+        )
+        channel.pointee.content.reset()
+        // What was confirmed so far is told before the close.
+        self.flushConfirms(channel)
+        self.sendMethod(
+            ChannelClose(
+                replyCode: code.rawValue,
+                replyText: ShortString(truncating: "\(code.name) - \(text)"),
+                classID: method.classID,
+                methodID: method.methodID
+            ),
+            channel
+        )
+        channel.pointee.phase = .closing
+        self.releaseChannel(channel)
+        // Frames that waited are those the client sent before it could know: ignored.
+        channel.pointee.isWaiting = false
+        self.dropDeferred(channel)
+    }
+
+    /// Ends a channel that the client or the connection closes.
+    func endChannel(_ channel: UnsafeMutablePointer<ChannelState>, owesCloseOk: Bool) {
+        let wasClosing = channel.pointee.phase == .closing
+        channel.pointee.phase = .finishing
+        channel.pointee.owesCloseOk = owesCloseOk
+        channel.pointee.content.reset()
+        channel.pointee.isWaiting = false
+        self.dropDeferred(channel)
+        if !wasClosing {
+            self.releaseChannel(channel)
+        }
+        self.finishChannelIfDone(channel)
+    }
+
+    /// Takes consumers out of their queues and puts deliveries back; answers come for those on other shards.
+    private func releaseChannel(_ channel: UnsafeMutablePointer<ChannelState>) {
+        if let transaction = channel.pointee.transaction {
+            for publish in transaction.publishes {
+                self.store.release(publish.slot)
+            }
+            channel.pointee.transaction = nil
+        }
+        channel.pointee.replyConsumerTag = nil
+        let address = self.address(of: channel)
+        for consumer in channel.pointee.consumers {
+            guard let consumer else { continue }
+            // One whose first answer is under way is detached when the answer arrives.
+            if consumer.pointee.isPending {
+                channel.pointee.pendingTeardown += 1
+            }
+            guard consumer.pointee.isAttached else { continue }
+            channel.pointee.pendingTeardown += 1
+            self.send(
+                .detach(consumer.pointee.queue, consumer: consumer.pointee.consumer, address),
+                to: consumer.pointee.queue.shard
+            )
+        }
+    }
+
+    /// A consumer has left its queue.
+    func detachReply(_ address: ChannelAddress) {
+        guard let channel = self.channel(address) else { return }
+        channel.pointee.pendingTeardown -= 1
+        self.finishChannelIfDone(channel)
+    }
+
+    /// Frees a channel whose deliveries are back, and answers `close-ok`.
+    func finishChannelIfDone(_ channel: UnsafeMutablePointer<ChannelState>) {
+        guard channel.pointee.phase == .finishing, channel.pointee.pendingTeardown == 0 else { return }
+        let connection = channel.pointee.connection
+        if channel.pointee.owesCloseOk {
+            self.sendMethod(ChannelCloseOk(), channel)
+        }
+        connection.pointee.channels[channel.pointee.number] = nil
+        connection.pointee.channelCount -= 1
+        if connection.pointee.lastChannel == channel {
+            connection.pointee.lastChannel = nil
+        }
+        self.freeChannel(channel)
+        if connection.pointee.phase == .finishing || connection.pointee.isSocketLost {
+            self.finishTeardownIfDone(connection)
+        }
+    }
+
+    /// Frees a channel's memory.
+    func freeChannel(_ channel: UnsafeMutablePointer<ChannelState>) {
+        for consumer in channel.pointee.consumers {
+            guard let consumer else { continue }
+            consumer.deinitialize(count: 1)
+            consumer.deallocate()
+        }
+        channel.deinitialize(count: 1)
+        channel.deallocate()
+    }
+
+    /// A frame on a channel that is not open.
+    func receiveOnClosedChannel(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ header: FrameHeader,
+        _ payload: UnsafeRawBufferPointer
+    ) {
+        guard header.type == FrameType.method else {
+            self.closeConnection(
+                connection,
+                .unexpectedFrame,
+                "expected method frame, got non method frame instead",
+                MethodID(classID: 0, methodID: 0)
+            )
+            return
+        }
+        guard let method = self.decodeMethod(connection, payload) else { return }
+        guard case .channelOpen = method else {
+            self.closeConnection(connection, .channelError, "expected 'channel.open'", method.id)
+            return
+        }
+        let limit = connection.pointee.channelMax
+        guard connection.pointee.channelCount < limit else {
+            self.closeConnection(
+                connection,
+                .notAllowed,
+                "number of channels opened (\(connection.pointee.channelCount)) has reached the negotiated "
+                    + "channel_max (\(limit))",
+                MethodID(classID: 0, methodID: 0)
+            )
+            return
+        }
+        let channel = UnsafeMutablePointer<ChannelState>.allocate(capacity: 1)
+        channel.initialize(
+            to: ChannelState(number: header.channel, epoch: self.nextChannelEpoch, connection: connection)
+        )
+        self.nextChannelEpoch &+= 1
+        connection.pointee.channels[header.channel] = channel
+        connection.pointee.channelCount += 1
+        self.sendMethod(ChannelOpenOk(), channel)
+    }
+}

@@ -1,0 +1,146 @@
+internal import AMQPProtocol
+
+/// What looking at a message's properties has brought besides refusals.
+struct PublishRewrite {
+    /// Routing keys of CC and BCC.
+    var extraKeys: [[UInt8]] = []
+    /// The properties to store instead of the ones that came.
+    var properties: [UInt8]?
+}
+
+/// The properties a broker looks at: expiration, user-id, CC and BCC, reply-to.
+extension Shard {
+    /// Checks the special properties of a message and collects what they change.
+    func inspect(
+        _ properties: UnsafeRawBufferPointer,
+        _ scan: PropertyScan,
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ rewrite: inout PublishRewrite
+    ) -> Violation? {
+        func refused(_ text: String) -> Violation {
+            .channel(.preconditionFailed, text: text, method: BasicPublish.id)
+        }
+        var decoded: BasicProperties?
+        func decode() -> BasicProperties? {
+            var reader = WireReader(properties)
+            return try? BasicProperties(from: &reader)
+        }
+        if let range = scan.expiration {
+            let text = String(decoding: properties[range], as: UTF8.self)
+            if let reason = Self.whyInvalid(expiration: Array(properties[range])) {
+                return refused("invalid expiration '\(text)': \(reason)")
+            }
+        }
+        if let range = scan.headers {
+            let table = UnsafeRawBufferPointer(rebasing: properties[range])
+            if Self.mentionsCopies(table) {
+                decoded = decode()
+                guard let headers = decoded?.headers else { return refused("malformed headers") }
+                for name: ShortString in ["CC", "BCC"] {
+                    guard let value = headers[name] else { continue }
+                    guard let keys = Self.routingKeys(value) else {
+                        return refused("invalid message: \(Self.describeCopies(name, value))")
+                    }
+                    rewrite.extraKeys.append(contentsOf: keys)
+                }
+                if rewrite.extraKeys.count > ShardLimits.extraRoutingKeys {
+                    return refused("more than \(ShardLimits.extraRoutingKeys) routing keys in CC and BCC")
+                }
+                if headers["BCC"] != nil {
+                    decoded?.headers = FieldTable(headers.filter { $0.key != "BCC" }.map { ($0.key, $0.value) })
+                    rewrite.properties = decoded.map(Self.encode)
+                }
+            }
+        }
+        if let range = scan.userID {
+            let user = channel.pointee.connection.pointee.user
+            let claimed = properties[range]
+            if !claimed.elementsEqual(user.bytes) {
+                let text = String(decoding: claimed, as: UTF8.self)
+                return refused("user_id property set to '\(text)' but authenticated user was '\(user)'")
+            }
+        }
+        if let range = scan.replyTo, properties[range].elementsEqual(ReplyAddress.pseudoQueue.bytes) {
+            guard channel.pointee.replyConsumerTag != nil else {
+                return refused("fast reply consumer does not exist")
+            }
+            if decoded == nil {
+                decoded = decode()
+            }
+            decoded?.replyTo = ReplyAddress(
+                channel: self.address(of: channel),
+                secret: channel.pointee.replySecret
+            ).name
+            rewrite.properties = decoded.map(Self.encode)
+        }
+        return nil
+    }
+
+    /// Why an `expiration` is refused, in RabbitMQ's words; nil if it is fine.
+    private static func whyInvalid(expiration: [UInt8]) -> String? {
+        let digits = expiration.first == UInt8(ascii: "-") || expiration.first == UInt8(ascii: "+")
+            ? Array(expiration.dropFirst()) : expiration
+        let number = digits.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        guard !number.isEmpty else {
+            return "no_integer"
+        }
+        guard number.count == digits.count else {
+            let rest = digits.dropFirst(number.count)
+            let leftover = rest.map { String($0) }.joined(separator: ",")
+            return "{leftover_string,[\(leftover)]}"
+        }
+        let value = number.reduce(into: (value: UInt64(0), isHuge: false)) { result, digit in
+            let (product, overflow) = result.value.multipliedReportingOverflow(by: 10)
+            let (sum, overflow2) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
+            result = (sum, result.isHuge || overflow || overflow2)
+        }
+        if expiration.first == UInt8(ascii: "-") && value.value > 0 {
+            return "{value_negative,-\(value.value)}"
+        }
+        if value.isHuge || value.value > 315_360_000_000 {
+            return "{value_too_big,\(String(decoding: number, as: UTF8.self))}"
+        }
+        return nil
+    }
+
+    /// Whether an encoded header table has a key `CC` or `BCC`; walks names only by searching their bytes, so that it
+    /// may be wrong towards yes.
+    private static func mentionsCopies(_ table: UnsafeRawBufferPointer) -> Bool {
+        var index = 0
+        while index + 2 < table.count {
+            if table[index + 1] == UInt8(ascii: "C"), table[index + 2] == UInt8(ascii: "C"),
+                table[index] == 2 || table[index] == UInt8(ascii: "B")
+            {
+                return true
+            }
+            index += 1
+        }
+        return false
+    }
+
+    private static func routingKeys(_ value: FieldValue) -> [[UInt8]]? {
+        guard case .array(let array) = value else { return nil }
+        var keys: [[UInt8]] = []
+        for element in array {
+            guard case .longString(let key) = element else { return nil }
+            // A key that no binding can have still counts as one: it just matches little.
+            keys.append(Array(key.prefix(255)))
+        }
+        return keys
+    }
+
+    private static func describeCopies(_ name: ShortString, _ value: FieldValue) -> String {
+        if case .array = value {
+            return "{unacceptable_type_in_header,<<\"\(name)\">>}"
+        }
+        return "{unacceptable_type_in_header,{<<\"\(name)\">>,\(value.rabbitTypeName)}}"
+    }
+
+    private static func encode(_ properties: BasicProperties) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: properties.encodedSize) { buffer, count in
+            var writer = WireWriter(UnsafeMutableRawBufferPointer(buffer))
+            properties.encode(into: &writer)
+            count = writer.offset
+        }
+    }
+}

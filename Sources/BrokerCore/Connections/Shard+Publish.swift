@@ -1,0 +1,382 @@
+internal import AMQPProtocol
+
+/// From a complete message to its queues: checks, routing, storing, confirms.
+extension Shard {
+    /// Handles a `basic.publish` that lies in the read buffer whole (method, content header, one body frame) and needs
+    /// nothing unusual. Returns its size, or 0: then the frames are walked one by one.
+    @inline(__always)
+    func publishInPlace(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ base: UnsafeRawPointer,
+        _ count: Int
+    ) -> Int {
+        // Method frame: 7 + 4 ids + 2 ticket + two short strings + 1 bits + 1 end; header frame: at least 7 + 14 + 1.
+        guard count >= 39, base.load(as: UInt8.self) == FrameType.method,
+            base.loadUnaligned(fromByteOffset: 7, as: UInt32.self) == BasicPublish.id.rawValue.bigEndian
+        else { return 0 }
+        let number = UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 1, as: UInt16.self))
+        let methodSize = Int(UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 3, as: UInt32.self)))
+        guard methodSize <= 4 + 2 + 512 + 1, count >= methodSize &+ 8 &+ 22 else { return 0 }
+        let exchangeSize = Int(base.load(fromByteOffset: 13, as: UInt8.self))
+        guard 14 &+ exchangeSize < methodSize &+ 7 else { return 0 }
+        let keySize = Int(base.load(fromByteOffset: 14 &+ exchangeSize, as: UInt8.self))
+        let namesSize = 2 &+ exchangeSize &+ keySize
+        guard methodSize == 4 &+ 2 &+ namesSize &+ 1,
+            base.load(fromByteOffset: 13 &+ namesSize, as: UInt8.self) == 0,
+            base.load(fromByteOffset: 14 &+ namesSize, as: UInt8.self) == FrameLimits.frameEnd
+        else { return 0 }
+        let header = base + (methodSize &+ 8)
+        let numberOctets = base.loadUnaligned(fromByteOffset: 1, as: UInt16.self)
+        guard header.load(as: UInt8.self) == FrameType.header,
+            header.loadUnaligned(fromByteOffset: 1, as: UInt16.self) == numberOctets,
+            header.loadUnaligned(fromByteOffset: 7, as: UInt32.self) == UInt32(60 << 16).bigEndian
+        else { return 0 }
+        let headerSize = Int(UInt32(bigEndian: header.loadUnaligned(fromByteOffset: 3, as: UInt32.self)))
+        let maxPayload = connection.pointee.maxPayload
+        guard headerSize >= 14, headerSize <= maxPayload, count >= methodSize &+ 16 &+ headerSize,
+            header.load(fromByteOffset: headerSize &+ 7, as: UInt8.self) == FrameLimits.frameEnd
+        else { return 0 }
+        let bodySize64 = UInt64(bigEndian: header.loadUnaligned(fromByteOffset: 11, as: UInt64.self))
+        guard bodySize64 <= UInt64(maxPayload), bodySize64 <= self.settings.maxMessageBytes else { return 0 }
+        let bodySize = Int(bodySize64)
+        let body = header + (headerSize &+ 8)
+        var total = methodSize &+ 16 &+ headerSize
+        if bodySize > 0 {
+            guard count >= total &+ 8 &+ bodySize,
+                body.load(as: UInt8.self) == FrameType.body,
+                body.loadUnaligned(fromByteOffset: 1, as: UInt16.self) == numberOctets,
+                UInt32(bigEndian: body.loadUnaligned(fromByteOffset: 3, as: UInt32.self))
+                    == UInt32(truncatingIfNeeded: bodySize),
+                body.load(fromByteOffset: 7 &+ bodySize, as: UInt8.self) == FrameLimits.frameEnd
+            else { return 0 }
+            total &+= 8 &+ bodySize
+        }
+        guard let channel = self.publishingChannel(connection, number) else { return 0 }
+        let properties = UnsafeRawBufferPointer(start: header + 19, count: headerSize &- 12)
+        var scan = PropertyScan.none
+        // No property at all, or just a delivery mode, is read here; anything else is scanned (and refused) properly.
+        let flags = UInt16(bigEndian: properties.loadUnaligned(as: UInt16.self))
+        if flags == 0x1000 && properties.count == 3 {
+            scan.flags = flags
+            scan.deliveryMode = properties[2]
+        } else if flags != 0 || properties.count != 2 {
+            guard let scanned = try? PropertyScan.scan(properties) else { return 0 }
+            scan = scanned
+        }
+        var message = IncomingMessage(
+            names: base + 13,
+            namesSize: namesSize,
+            properties: header + 19,
+            propertiesSize: headerSize &- 12,
+            body: body + 7,
+            bodySize: bodySize,
+            isMandatory: false
+        )
+        _ = self.publish(&message, scan, on: channel)
+        if !self.localCommands.isEmpty {
+            self.runLocalCommands()
+        }
+        return total
+    }
+
+    /// The channel `number`, if a publish on it can be handled at once.
+    @inline(__always)
+    private func publishingChannel(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ number: UInt16
+    ) -> UnsafeMutablePointer<ChannelState>? {
+        var channel = connection.pointee.lastChannel
+        if channel == nil || channel?.pointee.number != number {
+            channel = connection.pointee.channels[number]
+            connection.pointee.lastChannel = channel
+            self.notePublisher(connection)
+        }
+        guard let channel, channel.pointee.phase == .open, !channel.pointee.isWaiting,
+            channel.pointee.content.phase == .idle, connection.pointee.pause.isEmpty
+        else { return nil }
+        return channel
+    }
+
+    /// Properties that make a message more than bytes to copy.
+    static let specialProperties: UInt16 = 0x2000 | 0x0200 | 0x0100 | 0x0010
+
+    /// Publishes a complete message. Returns whether the message's own buffer has been taken over.
+    @inline(__always)
+    func publish(
+        _ message: inout IncomingMessage,
+        _ scan: PropertyScan,
+        on channel: UnsafeMutablePointer<ChannelState>
+    ) -> Bool {
+        if scan.flags & Self.specialProperties == 0,
+            channel.pointee.mode != .transaction,
+            channel.pointee.route.matches(message.names, size: message.namesSize, version: self.routeEpoch),
+            let queue = channel.pointee.route.localQueue
+        {
+            // The usual publisher: the same exchange and key as last time, one queue, on this shard.
+            let flags: QueueEntry.Flags = scan.deliveryMode == 2 ? .persistent : []
+            let slot = self.storeMessage(message, references: 1)
+            self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
+            if channel.pointee.mode == .confirm {
+                channel.pointee.confirms.addSettled()
+                self.confirmsChanged(channel)
+            }
+            return message.ownBuffer != nil
+        }
+        return self.publishRouted(&message, scan, on: channel)
+    }
+
+    /// Copies a message into the store, or hands its buffer over.
+    @inline(__always)
+    func storeMessage(_ message: IncomingMessage, references: UInt32) -> UInt32 {
+        if let buffer = message.ownBuffer {
+            return self.store.adoptLarge(
+                buffer,
+                namesSize: message.namesSize,
+                propertiesSize: message.propertiesSize,
+                bodySize: message.bodySize,
+                references: references
+            )
+        }
+        let (slot, record) = self.store.add(
+            namesSize: message.namesSize,
+            propertiesSize: message.propertiesSize,
+            bodySize: message.bodySize,
+            references: references
+        )
+        let names = record.names
+        Bytes.copy(names, message.names, message.namesSize)
+        Bytes.copy(names + message.namesSize, message.properties, message.propertiesSize)
+        Bytes.copy(names + (message.namesSize &+ message.propertiesSize), message.body, message.bodySize)
+        return slot
+    }
+
+    /// Publishes a message that has to be routed, or looked at more closely.
+    @inline(never)
+    private func publishRouted(
+        _ message: inout IncomingMessage,
+        _ scan: PropertyScan,
+        on channel: UnsafeMutablePointer<ChannelState>
+    ) -> Bool {
+        guard let virtualHost = channel.pointee.connection.pointee.virtualHost else { return false }
+        var rewritten = PublishRewrite()
+        var problem: Violation?
+        let properties = UnsafeRawBufferPointer(start: message.properties, count: message.propertiesSize)
+        if scan.flags & Self.specialProperties != 0 {
+            problem = self.inspect(properties, scan, channel, &rewritten)
+        }
+        let isSimple = scan.flags & Self.specialProperties == 0
+        if isSimple && channel.pointee.route.matches(
+            message.names,
+            size: message.namesSize,
+            version: self.routeEpoch
+        ) {
+            return self.publish(message, scan, targets: channel.pointee.route.targets, on: channel)
+        }
+        self.routeTargets.reset()
+        if message.exchange.isEmpty, let reply = ReplyAddress(message.routingKey) {
+            guard problem == nil else {
+                self.refuse(channel, problem)
+                return false
+            }
+            return self.publishReply(message, scan, to: reply, on: channel)
+        }
+        let headers = scan.headers.map { UnsafeRawBufferPointer(rebasing: properties[$0]) }
+        let outcome = virtualHost.route(
+            exchange: message.exchange,
+            routingKey: message.routingKey,
+            extraKeys: rewritten.extraKeys,
+            headers: headers,
+            into: &self.routeTargets
+        )
+        let exchange = String(decoding: message.exchange, as: UTF8.self)
+        switch outcome {
+        case .noExchange:
+            problem = .channel(
+                .notFound,
+                text: "no exchange '\(exchange)' in vhost '\(virtualHost.name)'",
+                method: BasicPublish.id
+            )
+        case .internalExchange:
+            problem = .channel(
+                .accessRefused,
+                text: "cannot publish to internal exchange '\(exchange)' in vhost '\(virtualHost.name)'",
+                method: BasicPublish.id
+            )
+        case .routed:
+            break
+        }
+        guard problem == nil else {
+            self.refuse(channel, problem)
+            return false
+        }
+        let targets = self.routeTargets.queues
+        if isSimple {
+            self.cacheRoute(message, targets, channel)
+        }
+        guard let replacement = rewritten.properties else {
+            return self.publish(message, scan, targets: targets, on: channel)
+        }
+        // The properties have changed (BCC taken out, reply-to filled in): the message is no longer its own buffer.
+        return replacement.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return false }
+            var changed = message
+            changed.ownBuffer = nil
+            changed.properties = base
+            changed.propertiesSize = bytes.count
+            _ = self.publish(changed, scan, targets: targets, on: channel)
+            return false
+        }
+    }
+
+    private func refuse(_ channel: UnsafeMutablePointer<ChannelState>, _ problem: Violation?) {
+        if let problem {
+            self.refuse(channel, problem)
+        }
+    }
+
+    private func cacheRoute(
+        _ message: IncomingMessage,
+        _ targets: [QueueAddress],
+        _ channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        if !channel.pointee.route.hasMemory {
+            channel.pointee.route = RouteCache(capacity: MessageRecord.maxNamesSize)
+        }
+        let isLocal = targets.count == 1 && targets[0].shard == self.index
+        channel.pointee.route.store(
+            message.names,
+            size: message.namesSize,
+            version: self.routeEpoch,
+            targets: targets,
+            localQueue: isLocal ? self.queue(targets[0]) : nil
+        )
+    }
+
+    /// Gives a routed message to its queues. Returns whether the message's own buffer has been taken over.
+    private func publish(
+        _ message: IncomingMessage,
+        _ scan: PropertyScan,
+        targets: [QueueAddress],
+        on channel: UnsafeMutablePointer<ChannelState>
+    ) -> Bool {
+        let flags: QueueEntry.Flags = scan.deliveryMode == 2 ? .persistent : []
+        if targets.isEmpty && message.isMandatory {
+            self.returnMessage(message, channel)
+        }
+        if targets.isEmpty {
+            self.settlePublish(channel)
+            return false
+        }
+        // One reference for us while the targets are served.
+        let slot = self.storeMessage(message, references: 1)
+        let publish = Transaction.Publish(slot: slot, flags: flags, targets: targets)
+        if channel.pointee.mode == .transaction, channel.pointee.transaction != nil {
+            channel.pointee.transaction?.publishes.append(publish)
+            channel.pointee.transaction?.bytes += message.bodySize
+            if channel.pointee.transaction?.bytes ?? 0 > ShardLimits.transactionBytes {
+                self.closeChannel(
+                    channel,
+                    .preconditionFailed,
+                    "transaction larger than \(ShardLimits.transactionBytes) octets",
+                    BasicPublish.id
+                )
+            }
+            return message.ownBuffer != nil
+        }
+        _ = self.deliverStored(publish, from: channel)
+        return message.ownBuffer != nil
+    }
+
+    /// A publish that no queue has to answer for.
+    func settlePublish(_ channel: UnsafeMutablePointer<ChannelState>) {
+        if channel.pointee.mode == .confirm {
+            channel.pointee.confirms.addSettled()
+            self.confirmsChanged(channel)
+        }
+    }
+
+    /// Hands a stored message to its queues and drops our reference. Returns how many shards will answer.
+    func deliverStored(_ publish: Transaction.Publish, from channel: UnsafeMutablePointer<ChannelState>) -> Int {
+        var remoteShards: [UInt16] = []
+        for target in publish.targets {
+            if target.shard == self.index {
+                guard let queue = self.queue(target) else { continue }
+                self.store.retain(publish.slot)
+                self.enqueue(queue, QueueEntry(slot: publish.slot, flags: publish.flags))
+            } else if !remoteShards.contains(target.shard) {
+                remoteShards.append(target.shard)
+            }
+        }
+        var sequence: UInt64 = 0
+        switch channel.pointee.mode {
+        case .plain:
+            break
+        case .confirm:
+            if remoteShards.isEmpty {
+                channel.pointee.confirms.addSettled()
+                self.confirmsChanged(channel)
+            } else {
+                sequence = channel.pointee.confirms.addOpen(count: UInt32(remoteShards.count))
+            }
+        case .transaction:
+            sequence = .max
+        }
+        for shard in remoteShards {
+            let targets = publish.targets.filter { $0.shard == shard }
+            self.forward(publish, to: shard, targets, sequence: sequence, from: channel)
+        }
+        self.store.release(publish.slot)
+        return remoteShards.count
+    }
+
+    /// Copies a message into the batch for another shard.
+    private func forward(
+        _ publish: Transaction.Publish,
+        to shard: UInt16,
+        _ targets: [QueueAddress],
+        sequence: UInt64,
+        from channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        let record = self.store.record(publish.slot)
+        let headerSize = 8 + ChannelAddress.batchedSize + 8 + 8 + 8 * targets.count
+        let size = headerSize + BatchedMessage.size(of: record)
+        let base = self.outbox(shard).append(.publish, size: size)
+        self.address(of: channel).write(at: base + 8)
+        base.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
+        base.storeBytes(of: UInt32(targets.count), toByteOffset: 32, as: UInt32.self)
+        for (index, target) in targets.enumerated() {
+            base.storeBytes(of: target.slot, toByteOffset: 40 + 8 * index, as: UInt32.self)
+            base.storeBytes(of: target.generation, toByteOffset: 44 + 8 * index, as: UInt32.self)
+        }
+        BatchedMessage.write(record, flags: publish.flags, at: base + headerSize)
+        let connection = channel.pointee.connection
+        connection.pointee.outstandingBytes += size
+        if connection.pointee.outstandingBytes > ShardLimits.publisherWindowBytes {
+            self.setPause(connection, .publisherWindow, true)
+        }
+    }
+
+    /// `basic.return` of a mandatory message without a route.
+    func returnMessage(_ message: IncomingMessage, _ channel: UnsafeMutablePointer<ChannelState>) {
+        guard let exchange = ShortString(Array(message.exchange)),
+            let routingKey = ShortString(Array(message.routingKey))
+        else { return }
+        self.sendMethod(
+            BasicReturn(
+                replyCode: ReplyCode.noRoute.rawValue,
+                replyText: "NO_ROUTE",
+                exchange: exchange,
+                routingKey: routingKey
+            ),
+            channel
+        )
+        self.writeContent(
+            channel.pointee.connection,
+            channel: channel.pointee.number,
+            properties: message.properties,
+            propertiesSize: message.propertiesSize,
+            body: message.body,
+            bodySize: message.bodySize
+        )
+    }
+}

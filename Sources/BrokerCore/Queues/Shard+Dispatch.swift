@@ -1,0 +1,210 @@
+internal import AMQPProtocol
+
+/// From queues to consumers.
+///
+/// A queue that got messages, or a consumer that got room, is *touched*; touched queues are dispatched together at the
+/// end of a read, so that a burst costs one pass.
+extension Shard {
+    /// Appends a message to a queue; the entry's reference is the queue's from here on.
+    @inline(__always)
+    func enqueue(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry) {
+        queue.pointee.ready.append(entry)
+        if !queue.pointee.rotation.isEmpty {
+            self.touch(queue)
+        }
+    }
+
+    /// Notes a queue for dispatch.
+    @inline(__always)
+    func touch(_ queue: UnsafeMutablePointer<QueueState>) {
+        if !queue.pointee.isTouched {
+            queue.pointee.isTouched = true
+            self.touchedQueues.append(queue)
+        }
+    }
+
+    /// Dispatches all touched queues.
+    @inline(__always)
+    func dispatchTouchedQueues() {
+        if !self.touchedQueues.isEmpty {
+            self.dispatchAll()
+        }
+    }
+
+    @inline(never)
+    private func dispatchAll() {
+        while let queue = self.touchedQueues.popLast() {
+            queue.pointee.isTouched = false
+            self.dispatch(queue)
+        }
+    }
+
+    /// Whether a consumer can take a message now.
+    private enum Readiness {
+        case ready
+        /// Not now; something will put it back into the rotation.
+        case notReady
+    }
+
+    /// Gives ready messages to ready consumers.
+    private func dispatch(_ queue: UnsafeMutablePointer<QueueState>) {
+        while queue.pointee.hasReady, let id = queue.pointee.rotation.first {
+            guard let consumer = queue.pointee.consumers[Int(id)] else {
+                queue.pointee.rotation.removeFirst()
+                continue
+            }
+            guard self.readiness(consumer, queue) == .ready else {
+                queue.pointee.rotation.removeFirst()
+                consumer.pointee.isReady = false
+                continue
+            }
+            let delivery = queue.pointee.takeNext()
+            self.deliver(delivery, to: consumer, of: queue)
+            queue.pointee.rotation.rotate()
+        }
+    }
+
+    @inline(__always)
+    private func readiness(
+        _ consumer: UnsafeMutablePointer<ConsumerState>,
+        _ queue: UnsafeMutablePointer<QueueState>
+    ) -> Readiness {
+        let limit = consumer.pointee.prefetchCount
+        if limit > 0 && consumer.pointee.outstanding.count >= Int(limit) && !consumer.pointee.noAck {
+            return .notReady
+        }
+        if let channel = consumer.pointee.localChannel {
+            let connection = channel.pointee.connection
+            if !self.hasRoom(connection) {
+                connection.pointee.hasStalledConsumers = true
+                return .notReady
+            }
+        } else if consumer.pointee.window <= 0 {
+            return .notReady
+        }
+        if consumer.pointee.isGlobalLimited && consumer.pointee.grants == 0 {
+            if !consumer.pointee.isAwaitingGrant {
+                consumer.pointee.isAwaitingGrant = true
+                self.send(
+                    .requestGrant(consumer.pointee.channel, channelIndex: consumer.pointee.channelIndex),
+                    to: consumer.pointee.channel.shard
+                )
+            }
+            return .notReady
+        }
+        return .ready
+    }
+
+    /// Puts a consumer back into the rotation if it takes part in delivery.
+    func makeReady(_ consumer: UnsafeMutablePointer<ConsumerState>, of queue: UnsafeMutablePointer<QueueState>) {
+        guard consumer.pointee.isActive, !consumer.pointee.isReady else { return }
+        consumer.pointee.isReady = true
+        queue.pointee.rotation.append(consumer.pointee.id, priority: consumer.pointee.priority)
+        if queue.pointee.hasReady {
+            self.touch(queue)
+        }
+    }
+
+    /// Takes a consumer out of delivery.
+    func makeUnready(_ consumer: UnsafeMutablePointer<ConsumerState>, of queue: UnsafeMutablePointer<QueueState>) {
+        guard consumer.pointee.isReady else { return }
+        consumer.pointee.isReady = false
+        queue.pointee.rotation.remove(consumer.pointee.id, priority: consumer.pointee.priority)
+    }
+
+    /// Hands one message to a consumer.
+    @inline(__always)
+    private func deliver(
+        _ delivery: ConsumerState.Delivery,
+        to consumer: UnsafeMutablePointer<ConsumerState>,
+        of queue: UnsafeMutablePointer<QueueState>
+    ) {
+        let serial = consumer.pointee.nextSerial
+        consumer.pointee.nextSerial &+= 1
+        if consumer.pointee.isGlobalLimited {
+            consumer.pointee.grants &-= 1
+        }
+        let isRedelivered = delivery.entry.flags.contains(.redelivered)
+        if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
+            let record = self.store.record(delivery.entry.slot)
+            self.writeDelivery(channel, local, record, serial: serial, isRedelivered: isRedelivered)
+        } else {
+            self.forwardDelivery(consumer, delivery, serial: serial)
+        }
+        if consumer.pointee.noAck {
+            self.store.release(delivery.entry.slot)
+        } else {
+            consumer.pointee.outstanding.append(serial, delivery)
+            queue.pointee.unacknowledged &+= 1
+        }
+    }
+
+    /// Writes `basic.deliver` with its content, and notes it in the channel's ledger.
+    @inline(__always)
+    func writeDelivery(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ consumer: UnsafeMutablePointer<ChannelConsumer>,
+        _ record: MessageRecord,
+        serial: UInt64,
+        isRedelivered: Bool
+    ) {
+        let connection = channel.pointee.connection
+        let tag = channel.pointee.nextDeliveryTag
+        channel.pointee.nextDeliveryTag = tag &+ 1
+        if !consumer.pointee.noAck {
+            channel.pointee.ledger.append(tag, LedgerEntry(consumer: consumer.pointee.index, serial: serial))
+            consumer.pointee.unacknowledged &+= 1
+        }
+        let prefixSize = consumer.pointee.deliverPrefixSize
+        let namesSize = record.namesSize
+        let size = prefixSize &+ 9 &+ namesSize &+ 1
+        let out = self.reserve(connection, size)
+        Bytes.copy(out, consumer.pointee.deliverPrefix, prefixSize)
+        out.storeBytes(of: UInt32(truncatingIfNeeded: size &- 8).bigEndian, toByteOffset: 3, as: UInt32.self)
+        out.storeBytes(of: tag.bigEndian, toByteOffset: prefixSize, as: UInt64.self)
+        out.storeBytes(of: isRedelivered ? 1 : 0, toByteOffset: prefixSize &+ 8, as: UInt8.self)
+        Bytes.copy(out + (prefixSize &+ 9), record.names, namesSize)
+        out.storeBytes(of: FrameLimits.frameEnd, toByteOffset: size &- 1, as: UInt8.self)
+        self.commit(connection, size)
+        self.writeContent(
+            connection,
+            channel: channel.pointee.number,
+            properties: record.properties,
+            propertiesSize: record.propertiesSize,
+            body: record.body,
+            bodySize: record.bodySize
+        )
+    }
+
+    /// Copies a delivery into the batch for the consumer's shard.
+    private func forwardDelivery(
+        _ consumer: UnsafeMutablePointer<ConsumerState>,
+        _ delivery: ConsumerState.Delivery,
+        serial: UInt64
+    ) {
+        let record = self.store.record(delivery.entry.slot)
+        let headerSize = 8 + ChannelAddress.batchedSize + 16
+        let size = headerSize + BatchedMessage.size(of: record)
+        let base = self.outbox(consumer.pointee.channel.shard).append(.deliver, size: size)
+        consumer.pointee.channel.write(at: base + 8)
+        base.storeBytes(of: serial, toByteOffset: 24, as: UInt64.self)
+        base.storeBytes(of: consumer.pointee.channelIndex, toByteOffset: 32, as: UInt32.self)
+        BatchedMessage.write(record, flags: delivery.entry.flags, at: base + headerSize)
+        consumer.pointee.window -= size
+    }
+
+    /// Consumers of a connection that waited for room may take messages again.
+    func resumeStalledConsumers(_ connection: UnsafeMutablePointer<ConnectionState>) {
+        guard connection.pointee.hasStalledConsumers else { return }
+        connection.pointee.hasStalledConsumers = false
+        for channel in connection.pointee.channels.all where channel.pointee.phase == .open {
+            for consumer in channel.pointee.consumers {
+                guard let consumer, consumer.pointee.isAttached, consumer.pointee.queue.shard == self.index,
+                    let queue = self.queue(consumer.pointee.queue),
+                    let state = queue.pointee.consumers[Int(consumer.pointee.consumer)]
+                else { continue }
+                self.makeReady(state, of: queue)
+            }
+        }
+    }
+}

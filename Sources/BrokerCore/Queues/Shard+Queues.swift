@@ -1,0 +1,383 @@
+internal import AMQPProtocol
+
+/// Queues at their home shard: life, consumers, purge and get.
+extension Shard {
+    // MARK: Life
+
+    /// A queue was declared with this shard as its home.
+    func createQueue(_ info: QueueInfo) {
+        let slot = Int(info.address.slot)
+        while self.queues.count <= slot {
+            self.queues.append(nil)
+        }
+        assert(self.queues[slot] == nil, "two queues in one place")
+        let queue = UnsafeMutablePointer<QueueState>.allocate(capacity: 1)
+        queue.initialize(to: QueueState(info: info))
+        self.queues[slot] = queue
+    }
+
+    /// A queue was declared again: its counts, or the owner is asked once more if it is gone.
+    func describeQueue(_ address: QueueAddress, _ request: TopologyRequest, _ asker: ChannelAddress) {
+        guard let queue = self.queue(address) else {
+            self.send(.requestTopology(request, asker), to: 0)
+            return
+        }
+        self.send(
+            .topologyReply(
+                asker,
+                .queueDeclared(
+                    name: queue.pointee.info.name,
+                    messageCount: UInt32(clamping: queue.pointee.readyCount),
+                    consumerCount: UInt32(clamping: queue.pointee.consumerCount)
+                )
+            ),
+            to: asker.shard
+        )
+    }
+
+    /// Deletes a queue if the conditions hold.
+    func deleteQueue(_ address: QueueAddress, ifUnused: Bool, ifEmpty: Bool, _ reason: DeletionReason) {
+        guard let queue = self.queue(address) else {
+            self.send(.queueRemoved(address, messageCount: 0, reason), to: 0)
+            return
+        }
+        var refusal: String?
+        if ifUnused && queue.pointee.consumerCount > 0 {
+            refusal = "in use"
+        } else if ifEmpty && queue.pointee.readyCount > 0 {
+            refusal = "not empty"
+        }
+        if let refusal {
+            if case .request(let asker) = reason {
+                let text = "queue '\(queue.pointee.info.name)' in vhost '\(queue.pointee.info.virtualHostName)' \(refusal)"
+                let violation = Violation.channel(.preconditionFailed, text: text, method: QueueDelete.id)
+                self.send(.topologyReply(asker, .refused(violation)), to: asker.shard)
+            }
+            return
+        }
+        self.removeQueue(queue, reason)
+    }
+
+    /// Takes a queue down: consumers are told, messages dropped, the owner informed.
+    private func removeQueue(_ queue: UnsafeMutablePointer<QueueState>, _ reason: DeletionReason) {
+        let address = queue.pointee.address
+        let messageCount = UInt32(clamping: queue.pointee.readyCount)
+        self.dropReady(queue)
+        for consumer in queue.pointee.consumers {
+            guard let consumer else { continue }
+            while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
+                self.store.release(delivery.entry.slot)
+            }
+            self.send(
+                .consumerGone(consumer.pointee.channel, channelIndex: consumer.pointee.channelIndex),
+                to: consumer.pointee.channel.shard
+            )
+            consumer.deinitialize(count: 1)
+            consumer.deallocate()
+        }
+        if queue.pointee.isTouched {
+            self.touchedQueues.removeAll { $0 == queue }
+        }
+        self.queues[Int(address.slot)] = nil
+        queue.deinitialize(count: 1)
+        queue.deallocate()
+        // Cached routes may point here until the topology has changed.
+        self.routeEpoch += 1
+        self.send(.queueRemoved(address, messageCount: messageCount, reason), to: 0)
+    }
+
+    /// Drops all ready messages.
+    private func dropReady(_ queue: UnsafeMutablePointer<QueueState>) {
+        while queue.pointee.hasReady {
+            self.store.release(queue.pointee.takeNext().entry.slot)
+        }
+    }
+
+    /// `queue.purge`.
+    func purge(_ address: QueueAddress, _ asker: ChannelAddress) {
+        var count: UInt32 = 0
+        if let queue = self.queue(address) {
+            count = UInt32(clamping: queue.pointee.readyCount)
+            self.dropReady(queue)
+        }
+        self.send(.purgeReply(asker, messageCount: count), to: asker.shard)
+    }
+
+    // MARK: Consumers
+
+    /// `basic.consume`.
+    func consume(_ address: QueueAddress, _ request: ConsumerRequest) {
+        func answer(_ id: UInt32, _ refusal: Violation?) {
+            self.send(
+                .consumeReply(
+                    request.channel,
+                    channelIndex: request.channelIndex,
+                    consumer: id,
+                    refusal: refusal
+                ),
+                to: request.channel.shard
+            )
+        }
+        guard let queue = self.queue(address) else {
+            answer(0, .channel(.notFound, text: "no queue in vhost", method: BasicConsume.id))
+            return
+        }
+        let isRefused =
+            queue.pointee.hasExclusiveConsumer || (request.isExclusive && queue.pointee.consumerCount > 0)
+            || (request.isExclusive && queue.pointee.isSingleActive)
+        if isRefused {
+            let name = queue.pointee.info.name
+            let vhost = queue.pointee.info.virtualHostName
+            let text = "queue '\(name)' in vhost '\(vhost)' in exclusive use"
+            answer(0, .channel(.accessRefused, text: text, method: BasicConsume.id))
+            return
+        }
+        let consumer = self.addConsumer(queue, request, isGetter: false)
+        queue.pointee.consumerCount += 1
+        queue.pointee.hadConsumer = true
+        queue.pointee.hasExclusiveConsumer = request.isExclusive
+        answer(consumer.pointee.id, nil)
+        if queue.pointee.isSingleActive {
+            consumer.pointee.isActive = false
+            self.electActiveConsumer(queue)
+        } else {
+            self.makeReady(consumer, of: queue)
+        }
+    }
+
+    private func addConsumer(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ request: ConsumerRequest,
+        isGetter: Bool
+    ) -> UnsafeMutablePointer<ConsumerState> {
+        let id = queue.pointee.consumers.firstIndex { $0 == nil } ?? queue.pointee.consumers.count
+        let consumer = UnsafeMutablePointer<ConsumerState>.allocate(capacity: 1)
+        consumer.initialize(
+            to: ConsumerState(
+                id: UInt32(id),
+                channel: request.channel,
+                channelIndex: request.channelIndex,
+                noAck: request.noAck,
+                isExclusive: request.isExclusive,
+                isGetter: isGetter,
+                priority: request.priority,
+                prefetchCount: request.prefetchCount,
+                isGlobalLimited: request.isGlobalLimited,
+                arrival: queue.pointee.nextArrival
+            )
+        )
+        queue.pointee.nextArrival += 1
+        if request.channel.shard == self.index, let channel = self.channel(request.channel) {
+            consumer.pointee.localChannel = channel
+            consumer.pointee.localConsumer = channel.pointee.consumers[Int(request.channelIndex)]
+        }
+        if isGetter {
+            consumer.pointee.isActive = false
+        }
+        if id == queue.pointee.consumers.count {
+            queue.pointee.consumers.append(consumer)
+        } else {
+            queue.pointee.consumers[id] = consumer
+        }
+        return consumer
+    }
+
+    /// Of a single active queue's consumers the one of highest priority that came first gets everything.
+    private func electActiveConsumer(_ queue: UnsafeMutablePointer<QueueState>) {
+        guard queue.pointee.activeConsumer == nil else { return }
+        var best: UnsafeMutablePointer<ConsumerState>?
+        for consumer in queue.pointee.consumers {
+            guard let consumer, !consumer.pointee.isGetter, !consumer.pointee.isCancelled else { continue }
+            guard let current = best else {
+                best = consumer
+                continue
+            }
+            let isBetter =
+                consumer.pointee.priority > current.pointee.priority
+                || (consumer.pointee.priority == current.pointee.priority
+                    && consumer.pointee.arrival < current.pointee.arrival)
+            if isBetter {
+                best = consumer
+            }
+        }
+        guard let best else { return }
+        queue.pointee.activeConsumer = best.pointee.id
+        best.pointee.isActive = true
+        self.makeReady(best, of: queue)
+    }
+
+    /// `basic.cancel`.
+    func cancel(_ address: QueueAddress, _ id: UInt32, _ channel: ChannelAddress, _ channelIndex: UInt32) {
+        self.send(.cancelReply(channel, channelIndex: channelIndex), to: channel.shard)
+        guard let queue = self.queue(address), let consumer = self.consumer(queue, id, channel) else { return }
+        self.stopConsumer(queue, consumer)
+        if !self.deleteIfUnused(queue) {
+            self.freeIfSettled(queue, consumer)
+        }
+    }
+
+    /// A channel ends: its consumer leaves, what it has open comes back.
+    func detach(_ address: QueueAddress, _ id: UInt32, _ channel: ChannelAddress) {
+        self.send(.detachReply(channel), to: channel.shard)
+        guard let queue = self.queue(address), let consumer = self.consumer(queue, id, channel) else { return }
+        self.stopConsumer(queue, consumer)
+        while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
+            queue.pointee.unacknowledged -= 1
+            self.requeue(queue, delivery, isRedelivered: true)
+        }
+        if !self.deleteIfUnused(queue) {
+            self.freeIfSettled(queue, consumer)
+        }
+    }
+
+    private func consumer(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ id: UInt32,
+        _ channel: ChannelAddress
+    ) -> UnsafeMutablePointer<ConsumerState>? {
+        guard Int(id) < queue.pointee.consumers.count, let consumer = queue.pointee.consumers[Int(id)],
+            consumer.pointee.channel == channel
+        else { return nil }
+        return consumer
+    }
+
+    /// No more deliveries to a consumer.
+    private func stopConsumer(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ consumer: UnsafeMutablePointer<ConsumerState>
+    ) {
+        self.makeUnready(consumer, of: queue)
+        consumer.pointee.isActive = false
+        guard !consumer.pointee.isCancelled else { return }
+        consumer.pointee.isCancelled = true
+        guard !consumer.pointee.isGetter else { return }
+        queue.pointee.consumerCount -= 1
+        if consumer.pointee.isExclusive {
+            queue.pointee.hasExclusiveConsumer = false
+        }
+        if consumer.pointee.grants > 0 {
+            consumer.pointee.grants = 0
+            self.send(.returnGrant(consumer.pointee.channel), to: consumer.pointee.channel.shard)
+        }
+        if queue.pointee.activeConsumer == consumer.pointee.id {
+            queue.pointee.activeConsumer = nil
+            self.electActiveConsumer(queue)
+        }
+    }
+
+    /// Frees a consumer that is cancelled and has nothing open.
+    func freeIfSettled(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ consumer: UnsafeMutablePointer<ConsumerState>
+    ) {
+        guard consumer.pointee.isCancelled, consumer.pointee.outstanding.isEmpty else { return }
+        queue.pointee.consumers[Int(consumer.pointee.id)] = nil
+        consumer.deinitialize(count: 1)
+        consumer.deallocate()
+    }
+
+    /// An auto-delete queue goes with its last consumer.
+    private func deleteIfUnused(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
+        guard queue.pointee.info.autoDelete, queue.pointee.hadConsumer, queue.pointee.consumerCount == 0 else {
+            return false
+        }
+        self.removeQueue(queue, .unused)
+        return true
+    }
+
+    /// From now on a consumer needs grants.
+    func limitConsumer(_ address: QueueAddress, _ id: UInt32) {
+        guard let queue = self.queue(address), Int(id) < queue.pointee.consumers.count,
+            let consumer = queue.pointee.consumers[Int(id)]
+        else { return }
+        consumer.pointee.isGlobalLimited = true
+    }
+
+    /// Octets of deliveries have been written to a remote consumer's socket.
+    func openWindow(_ address: QueueAddress, _ id: UInt32, _ bytes: Int) {
+        guard let queue = self.queue(address), Int(id) < queue.pointee.consumers.count,
+            let consumer = queue.pointee.consumers[Int(id)]
+        else { return }
+        let wasShut = consumer.pointee.window <= 0
+        consumer.pointee.window += bytes
+        if wasShut && consumer.pointee.window > 0 {
+            self.makeReady(consumer, of: queue)
+        }
+    }
+
+    // MARK: Get
+
+    /// `basic.get`.
+    func get(
+        _ address: QueueAddress,
+        _ channel: ChannelAddress,
+        _ channelIndex: UInt32,
+        _ id: UInt32?,
+        noAck: Bool
+    ) {
+        // Consumers that wait come first.
+        self.dispatchTouchedQueues()
+        guard let queue = self.queue(address), queue.pointee.hasReady else {
+            self.send(.getEmpty(channel), to: channel.shard)
+            return
+        }
+        let delivery = queue.pointee.takeNext()
+        var serial: UInt64 = 0
+        var number: UInt32 = 0
+        if !noAck {
+            let getter = id.flatMap { self.consumer(queue, $0, channel) } ?? self.addGetter(queue, channel, channelIndex)
+            number = getter.pointee.id
+            serial = getter.pointee.nextSerial
+            getter.pointee.nextSerial += 1
+            getter.pointee.outstanding.append(serial, delivery)
+            queue.pointee.unacknowledged += 1
+        }
+        let messageCount = UInt32(clamping: queue.pointee.readyCount)
+        let record = self.store.record(delivery.entry.slot)
+        if channel.shard == self.index {
+            if let local = self.channel(channel) {
+                self.getOk(
+                    local,
+                    channelIndex: channelIndex,
+                    consumer: number,
+                    serial: serial,
+                    messageCount: messageCount,
+                    record,
+                    isRedelivered: delivery.entry.flags.contains(.redelivered)
+                )
+            }
+        } else {
+            let headerSize = 8 + ChannelAddress.batchedSize + 24
+            let base = self.outbox(channel.shard).append(.getOk, size: headerSize + BatchedMessage.size(of: record))
+            channel.write(at: base + 8)
+            base.storeBytes(of: serial, toByteOffset: 24, as: UInt64.self)
+            base.storeBytes(of: channelIndex, toByteOffset: 32, as: UInt32.self)
+            base.storeBytes(of: number, toByteOffset: 36, as: UInt32.self)
+            base.storeBytes(of: messageCount, toByteOffset: 40, as: UInt32.self)
+            BatchedMessage.write(record, flags: delivery.entry.flags, at: base + headerSize)
+        }
+        if noAck {
+            self.store.release(delivery.entry.slot)
+        }
+    }
+
+    private func addGetter(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ channel: ChannelAddress,
+        _ channelIndex: UInt32
+    ) -> UnsafeMutablePointer<ConsumerState> {
+        self.addConsumer(
+            queue,
+            ConsumerRequest(
+                channel: channel,
+                channelIndex: channelIndex,
+                noAck: false,
+                isExclusive: false,
+                priority: 0,
+                prefetchCount: 0,
+                isGlobalLimited: false
+            ),
+            isGetter: true
+        )
+    }
+}

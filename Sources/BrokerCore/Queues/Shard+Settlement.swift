@@ -1,0 +1,208 @@
+internal import AMQPProtocol
+
+/// Acknowledgements: from delivery tags of a channel to outcomes at a queue.
+extension Shard {
+    /// `basic.ack`, `basic.nack`, `basic.reject`.
+    @inline(__always)
+    func receiveSettlement(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        tag: UInt64,
+        isMultiple: Bool,
+        outcome: SettleOutcome,
+        _ method: MethodID
+    ) {
+        if !isMultiple {
+            guard let entry = channel.pointee.ledger.remove(tag) else {
+                self.refuseTag(channel, tag, method)
+                return
+            }
+            self.settleOrDefer(channel, tag, entry, outcome)
+            return
+        }
+        // 0 is everything; a tag beyond the last delivery, or at which nothing is open, is refused.
+        if tag != 0 {
+            guard tag < channel.pointee.nextDeliveryTag, let first = channel.pointee.ledger.firstKey, first <= tag
+            else {
+                self.refuseTag(channel, tag, method)
+                return
+            }
+        }
+        self.settleUpTo(channel, tag == 0 ? .max : tag, outcome)
+    }
+
+    private func refuseTag(_ channel: UnsafeMutablePointer<ChannelState>, _ tag: UInt64, _ method: MethodID) {
+        self.closeChannel(channel, .preconditionFailed, "unknown delivery tag \(tag)", method)
+    }
+
+    private func settleOrDefer(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ tag: UInt64,
+        _ entry: LedgerEntry,
+        _ outcome: SettleOutcome
+    ) {
+        if channel.pointee.mode == .transaction {
+            channel.pointee.transaction?.settlements.append(
+                Transaction.Settlement(tag: tag, entry: entry, outcome: outcome)
+            )
+        } else {
+            self.settle(channel, entry, outcome)
+        }
+    }
+
+    /// Settles everything open up to a tag, in runs per consumer.
+    private func settleUpTo(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ tag: UInt64,
+        _ outcome: SettleOutcome
+    ) {
+        while let key = channel.pointee.ledger.firstKey, key <= tag,
+            let (key, entry) = channel.pointee.ledger.removeFirst()
+        {
+            self.settleOrDefer(channel, key, entry, outcome)
+        }
+    }
+
+    /// Sends the outcome of one delivery to its queue.
+    @inline(__always)
+    func settle(_ channel: UnsafeMutablePointer<ChannelState>, _ entry: LedgerEntry, _ outcome: SettleOutcome) {
+        guard let consumer = channel.pointee.consumers[Int(entry.consumer)] else { return }
+        consumer.pointee.unacknowledged &-= 1
+        let address = consumer.pointee.queue
+        if consumer.pointee.isGlobalLimited {
+            self.returnGlobalCredit(channel)
+        }
+        if address.shard == self.index {
+            if let queue = self.queue(address) {
+                self.settle(queue, consumer: consumer.pointee.consumer, serial: entry.serial, outcome)
+            }
+        } else {
+            let base = self.outbox(address.shard).append(.settle, size: 32)
+            base.storeBytes(of: address.slot, toByteOffset: 8, as: UInt32.self)
+            base.storeBytes(of: address.generation, toByteOffset: 12, as: UInt32.self)
+            base.storeBytes(of: consumer.pointee.consumer, toByteOffset: 16, as: UInt32.self)
+            base.storeBytes(of: UInt32(outcome.rawValue), toByteOffset: 20, as: UInt32.self)
+            base.storeBytes(of: entry.serial, toByteOffset: 24, as: UInt64.self)
+        }
+        if consumer.pointee.isRetired && consumer.pointee.unacknowledged == 0 {
+            self.freeConsumer(channel, consumer)
+        }
+    }
+
+    /// Carries an outcome out at the queue's home.
+    @inline(__always)
+    func settle(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        consumer id: UInt32,
+        serial: UInt64,
+        _ outcome: SettleOutcome
+    ) {
+        guard Int(id) < queue.pointee.consumers.count, let consumer = queue.pointee.consumers[Int(id)],
+            let delivery = consumer.pointee.outstanding.remove(serial)
+        else { return }
+        queue.pointee.unacknowledged &-= 1
+        switch outcome {
+        case .acknowledge, .reject:
+            self.store.release(delivery.entry.slot)
+        case .requeue, .undelivered:
+            self.requeue(queue, delivery, isRedelivered: outcome == .requeue)
+        }
+        if !consumer.pointee.isReady {
+            if consumer.pointee.isCancelled {
+                self.freeIfSettled(queue, consumer)
+            } else {
+                self.makeReady(consumer, of: queue)
+            }
+        }
+    }
+
+    /// Puts a delivery back to its place.
+    func requeue(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ delivery: ConsumerState.Delivery,
+        isRedelivered: Bool
+    ) {
+        var entry = delivery.entry
+        if isRedelivered {
+            entry.flags.insert(.redelivered)
+        }
+        queue.pointee.requeued.insert(delivery.sequence, entry)
+        if !queue.pointee.rotation.isEmpty {
+            self.touch(queue)
+        }
+    }
+
+    /// `basic.recover`: everything open on the channel goes back.
+    func receiveRecover(_ channel: UnsafeMutablePointer<ChannelState>, requeue: Bool, isAsync: Bool) {
+        guard requeue else {
+            self.closeConnection(
+                channel.pointee.connection,
+                .notImplemented,
+                "requeue=false",
+                isAsync ? BasicRecoverAsync.id : BasicRecover.id
+            )
+            return
+        }
+        if !isAsync {
+            self.sendMethod(BasicRecoverOk(), channel)
+        }
+        while let (_, entry) = channel.pointee.ledger.removeFirst() {
+            self.settle(channel, entry, .requeue)
+        }
+    }
+
+    // MARK: Global prefetch, on the channel's side
+
+    /// A delivery that counted against the channel's limit is settled.
+    func returnGlobalCredit(_ channel: UnsafeMutablePointer<ChannelState>) {
+        if channel.pointee.globalInFlight > 0 {
+            channel.pointee.globalInFlight -= 1
+        }
+        self.grantWaiting(channel)
+    }
+
+    /// Gives grants to consumers that wait, as far as the limit allows.
+    func grantWaiting(_ channel: UnsafeMutablePointer<ChannelState>) {
+        let limit = channel.pointee.globalPrefetchCount
+        while limit == 0 || channel.pointee.globalInFlight < limit,
+            let index = channel.pointee.waitingForGrant.popFirst()
+        {
+            guard let consumer = channel.pointee.consumers[Int(index)], consumer.pointee.isAttached,
+                !consumer.pointee.isCancelled
+            else { continue }
+            channel.pointee.globalInFlight += 1
+            self.send(
+                .grant(consumer.pointee.queue, consumer: consumer.pointee.consumer),
+                to: consumer.pointee.queue.shard
+            )
+        }
+    }
+
+    /// A queue has a message for a consumer whose channel has a limit.
+    func requestGrant(_ address: ChannelAddress, _ channelIndex: UInt32) {
+        guard let channel = self.channel(address), channel.pointee.phase == .open else { return }
+        channel.pointee.waitingForGrant.append(channelIndex)
+        self.grantWaiting(channel)
+    }
+
+    /// The channel allows one message.
+    func grant(_ address: QueueAddress, _ id: UInt32) {
+        guard let queue = self.queue(address), Int(id) < queue.pointee.consumers.count,
+            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.isActive
+        else { return }
+        consumer.pointee.isAwaitingGrant = false
+        guard queue.pointee.hasReady else {
+            // Somebody else took the message.
+            self.send(.returnGrant(consumer.pointee.channel), to: consumer.pointee.channel.shard)
+            self.makeReady(consumer, of: queue)
+            return
+        }
+        consumer.pointee.grants += 1
+        self.makeReady(consumer, of: queue)
+        self.touch(queue)
+        self.dispatchTouchedQueues()
+        if consumer.pointee.grants > 0 {
+            self.send(.returnGrant(consumer.pointee.channel), to: consumer.pointee.channel.shard)
+            consumer.pointee.grants = 0
+        }
+    }
+}

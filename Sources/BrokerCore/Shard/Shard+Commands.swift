@@ -1,0 +1,325 @@
+internal import AMQPProtocol
+
+/// Carrying out commands and batches, of this shard and of others.
+extension Shard {
+    /// Carries out this shard's commands to itself, and lets channels go on whose answers have come.
+    func runLocalCommands() {
+        guard !self.isRunningLocalCommands else { return }
+        self.isRunningLocalCommands = true
+        while true {
+            if let command = self.localCommands.popFirst() {
+                self.carryOut(command)
+            } else if let channel = self.resumableChannels.popFirst() {
+                self.resumeDeferredFrame(channel)
+            } else {
+                break
+            }
+        }
+        self.isRunningLocalCommands = false
+    }
+
+    private func carryOut(_ command: ShardCommand) {
+        switch command {
+        case .requestTopology(let request, let asker):
+            self.requestTopology(request, asker)
+        case .applyTopology(let sequence, let changes):
+            self.applyChanges(changes)
+            self.send(.topologyApplied(sequence: sequence), to: 0)
+        case .topologyApplied(let sequence):
+            self.topologyApplied(sequence)
+        case .topologyReply(let asker, let reply):
+            self.topologyReply(asker, reply)
+        case .describeQueue(let address, let request, let asker):
+            self.describeQueue(address, request, asker)
+        case .deleteQueue(let address, let ifUnused, let ifEmpty, let reason):
+            self.deleteQueue(address, ifUnused: ifUnused, ifEmpty: ifEmpty, reason)
+        case .queueRemoved(let address, let messageCount, let reason):
+            self.queueRemoved(address, messageCount, reason)
+        case .endConnection(let connection):
+            self.endConnection(connection)
+        case .connectionEnded(let connection):
+            self.connectionEnded(connection)
+        case .consume(let address, let request):
+            self.consume(address, request)
+        case .consumeReply(let channel, let channelIndex, let consumer, let refusal):
+            self.consumeReply(channel, channelIndex, consumer, refusal)
+        case .cancel(let address, let consumer, let channel, let channelIndex):
+            self.cancel(address, consumer, channel, channelIndex)
+        case .cancelReply(let channel, let channelIndex):
+            self.cancelReply(channel, channelIndex)
+        case .consumerGone(let channel, let channelIndex):
+            self.consumerGone(channel, channelIndex)
+        case .detach(let address, let consumer, let channel):
+            self.detach(address, consumer, channel)
+        case .detachReply(let channel):
+            self.detachReply(channel)
+        case .purge(let address, let asker):
+            self.purge(address, asker)
+        case .purgeReply(let asker, let messageCount):
+            self.purgeReply(asker, messageCount)
+        case .get(let address, let channel, let channelIndex, let consumer, let noAck):
+            self.get(address, channel, channelIndex, consumer, noAck: noAck)
+        case .getEmpty(let channel):
+            self.getEmpty(channel)
+        case .limitConsumer(let address, let consumer):
+            self.limitConsumer(address, consumer)
+        case .requestGrant(let channel, let channelIndex):
+            self.requestGrant(channel, channelIndex)
+        case .grant(let address, let consumer):
+            self.grant(address, consumer)
+        case .returnGrant(let address):
+            if let channel = self.channel(address) {
+                self.returnGlobalCredit(channel)
+            }
+        case .findReplyConsumer(let address, let secret, let name, _, let asker):
+            self.findReplyConsumer(address, secret: secret, name: name, asker: asker)
+        case .memoryHeld(let shard, let bytes):
+            self.heldBytesByShard[Int(shard)] = bytes
+            self.updateAlarm()
+        }
+    }
+
+    // MARK: Batches
+
+    /// Carries out what another shard has sent, in order.
+    func applyBatch(_ batch: ShardBatch) {
+        var offset = 0
+        var nextCommand = 0
+        while offset < batch.count {
+            let record = batch.base + offset
+            offset += Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+            guard let kind = ShardBatch.Kind(rawValue: record.loadUnaligned(as: UInt32.self)) else {
+                assertionFailure("unknown record in a batch")
+                return
+            }
+            switch kind {
+            case .publish: self.applyPublish(record)
+            case .deliver: self.applyDelivery(record)
+            case .getOk: self.applyGetOk(record)
+            case .settle: self.applySettlement(record)
+            case .accepted: self.applyAccepted(record)
+            case .credit: self.applyCredit(record)
+            case .window: self.applyWindow(record)
+            case .reply: self.applyReply(record)
+            case .command:
+                let command = batch.commands[nextCommand]
+                nextCommand += 1
+                self.localCommands.append(command)
+                self.runLocalCommands()
+            }
+        }
+        self.sendCredits()
+        self.dispatchTouchedQueues()
+    }
+
+    /// A message of another shard's connection for queues that live here.
+    private func applyPublish(_ record: UnsafeMutableRawPointer) {
+        let origin = ChannelAddress(readAt: record + 8)
+        let sequence = record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
+        let count = Int(record.loadUnaligned(fromByteOffset: 32, as: UInt32.self))
+        let message = BatchedMessage(record + (40 + 8 * count))
+        let slot = self.storeBatched(message)
+        for index in 0..<count {
+            let address = QueueAddress(
+                shard: self.index,
+                slot: record.loadUnaligned(fromByteOffset: 40 + 8 * index, as: UInt32.self),
+                generation: record.loadUnaligned(fromByteOffset: 44 + 8 * index, as: UInt32.self)
+            )
+            // A queue that is gone has taken its messages with it.
+            guard let queue = self.queue(address) else { continue }
+            self.store.retain(slot)
+            self.enqueue(queue, QueueEntry(slot: slot, flags: message.flags))
+        }
+        self.store.release(slot)
+        if sequence != 0 {
+            let answer = self.outbox(origin.shard).append(.accepted, size: 40)
+            origin.write(at: answer + 8)
+            answer.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
+            answer.storeBytes(of: 0, toByteOffset: 32, as: UInt32.self)
+        }
+        let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+        let connection = ConnectionAddress(shard: origin.shard, id: origin.connection)
+        if let last = self.creditsDue.last, last.connection == connection {
+            self.creditsDue[self.creditsDue.count - 1].bytes += size
+        } else {
+            self.creditsDue.append((connection, size))
+        }
+    }
+
+    private func storeBatched(_ message: BatchedMessage) -> UInt32 {
+        let (slot, record) = self.store.add(
+            namesSize: message.namesSize,
+            propertiesSize: message.propertiesSize,
+            bodySize: message.bodySize,
+            references: 1
+        )
+        Bytes.copy(record.names, message.bytes, message.byteCount)
+        return slot
+    }
+
+    /// Tells other shards how many octets of their connections' publishes have been taken.
+    private func sendCredits() {
+        for (connection, bytes) in self.creditsDue {
+            let base = self.outbox(connection.shard).append(.credit, size: 24)
+            base.storeBytes(of: connection.id, toByteOffset: 8, as: UInt64.self)
+            base.storeBytes(of: UInt64(bytes), toByteOffset: 16, as: UInt64.self)
+        }
+        self.creditsDue.removeAll(keepingCapacity: true)
+    }
+
+    private func applyCredit(_ record: UnsafeMutableRawPointer) {
+        let id = ConnectionID(rawValue: record.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        guard let connection = self.connection(id) else { return }
+        connection.pointee.outstandingBytes -= Int(record.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+        if connection.pointee.pause.contains(.publisherWindow),
+            connection.pointee.outstandingBytes < ShardLimits.publisherWindowBytes / 2
+        {
+            self.setPause(connection, .publisherWindow, false)
+        }
+    }
+
+    /// A queue of another shard has taken, or refused, a publish.
+    private func applyAccepted(_ record: UnsafeMutableRawPointer) {
+        guard let channel = self.channel(ChannelAddress(readAt: record + 8)) else { return }
+        let sequence = record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
+        let isRejected = record.loadUnaligned(fromByteOffset: 32, as: UInt32.self) != 0
+        if sequence == .max {
+            self.commitAnswered(channel, isRejected: isRejected)
+            self.runLocalCommands()
+        } else {
+            channel.pointee.confirms.answer(sequence, isRejected: isRejected)
+            self.confirmsChanged(channel)
+        }
+    }
+
+    /// A message for a consumer that lives here.
+    private func applyDelivery(_ record: UnsafeMutableRawPointer) {
+        let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+        guard let channel = self.channel(ChannelAddress(readAt: record + 8)), channel.pointee.phase == .open else {
+            return
+        }
+        let serial = record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
+        let index = Int(record.loadUnaligned(fromByteOffset: 32, as: UInt32.self))
+        guard index < channel.pointee.consumers.count, let consumer = channel.pointee.consumers[index] else { return }
+        let message = BatchedMessage(record + (8 + ChannelAddress.batchedSize + 16))
+        consumer.pointee.windowDebt += size
+        let connection = channel.pointee.connection
+        if !connection.pointee.hasWindowDebts {
+            connection.pointee.hasWindowDebts = true
+            self.windowDebtors.append(connection.pointee.id)
+        }
+        message.withRecord { stored in
+            self.writeDelivery(
+                channel,
+                consumer,
+                stored,
+                serial: serial,
+                isRedelivered: message.flags.contains(.redelivered)
+            )
+        }
+    }
+
+    private func applyGetOk(_ record: UnsafeMutableRawPointer) {
+        guard let channel = self.channel(ChannelAddress(readAt: record + 8)) else { return }
+        let message = BatchedMessage(record + (8 + ChannelAddress.batchedSize + 24))
+        message.withRecord { stored in
+            self.getOk(
+                channel,
+                channelIndex: record.loadUnaligned(fromByteOffset: 32, as: UInt32.self),
+                consumer: record.loadUnaligned(fromByteOffset: 36, as: UInt32.self),
+                serial: record.loadUnaligned(fromByteOffset: 24, as: UInt64.self),
+                messageCount: record.loadUnaligned(fromByteOffset: 40, as: UInt32.self),
+                stored,
+                isRedelivered: message.flags.contains(.redelivered)
+            )
+        }
+        self.runLocalCommands()
+    }
+
+    private func applySettlement(_ record: UnsafeMutableRawPointer) {
+        let address = QueueAddress(
+            shard: self.index,
+            slot: record.loadUnaligned(fromByteOffset: 8, as: UInt32.self),
+            generation: record.loadUnaligned(fromByteOffset: 12, as: UInt32.self)
+        )
+        let outcome = SettleOutcome(
+            rawValue: UInt8(truncatingIfNeeded: record.loadUnaligned(fromByteOffset: 20, as: UInt32.self))
+        )
+        guard let queue = self.queue(address), let outcome else { return }
+        self.settle(
+            queue,
+            consumer: record.loadUnaligned(fromByteOffset: 16, as: UInt32.self),
+            serial: record.loadUnaligned(fromByteOffset: 24, as: UInt64.self),
+            outcome
+        )
+    }
+
+    private func applyWindow(_ record: UnsafeMutableRawPointer) {
+        let address = QueueAddress(
+            shard: self.index,
+            slot: record.loadUnaligned(fromByteOffset: 8, as: UInt32.self),
+            generation: record.loadUnaligned(fromByteOffset: 12, as: UInt32.self)
+        )
+        self.openWindow(
+            address,
+            record.loadUnaligned(fromByteOffset: 16, as: UInt32.self),
+            Int(record.loadUnaligned(fromByteOffset: 24, as: UInt64.self))
+        )
+    }
+
+    private func applyReply(_ record: UnsafeMutableRawPointer) {
+        let reply = ReplyAddress(
+            channel: ChannelAddress(readAt: record + 8),
+            secret: record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
+        )
+        let slot = self.storeBatched(BatchedMessage(record + (8 + ChannelAddress.batchedSize + 8)))
+        self.deliverReply(slot, to: reply)
+        self.store.release(slot)
+    }
+
+    /// Reports remote deliveries whose bytes the socket has taken, so that their queues send more.
+    func reportWindowDebts() {
+        guard !self.windowDebtors.isEmpty else { return }
+        var waiting: [ConnectionID] = []
+        for id in self.windowDebtors {
+            guard let connection = self.connection(id) else { continue }
+            guard self.hasRoom(connection) else {
+                waiting.append(id)
+                continue
+            }
+            connection.pointee.hasWindowDebts = false
+            for channel in connection.pointee.channels.all {
+                for consumer in channel.pointee.consumers {
+                    guard let consumer, consumer.pointee.windowDebt > 0 else { continue }
+                    let address = consumer.pointee.queue
+                    let base = self.outbox(address.shard).append(.window, size: 32)
+                    base.storeBytes(of: address.slot, toByteOffset: 8, as: UInt32.self)
+                    base.storeBytes(of: address.generation, toByteOffset: 12, as: UInt32.self)
+                    base.storeBytes(of: consumer.pointee.consumer, toByteOffset: 16, as: UInt32.self)
+                    base.storeBytes(of: UInt64(consumer.pointee.windowDebt), toByteOffset: 24, as: UInt64.self)
+                    consumer.pointee.windowDebt = 0
+                }
+            }
+        }
+        self.windowDebtors = waiting
+    }
+}
+
+extension BatchedMessage {
+    /// Lends the message as a record for the duration of a call; the record has no slot.
+    func withRecord(_ body: (MessageRecord) -> Void) {
+        // The header in front of the bytes has the size of a record's header, which takes its place.
+        let names = self.namesSize
+        let properties = self.propertiesSize
+        let bodySize = self.bodySize
+        MessageRecord.writeHeader(
+            at: self.base,
+            slot: .max,
+            references: 1,
+            bodySize: bodySize,
+            namesSize: names,
+            propertiesSize: properties
+        )
+        body(MessageRecord(self.base))
+    }
+}

@@ -1,0 +1,286 @@
+internal import AMQPProtocol
+
+/// What the owner of the topology keeps besides the topology itself.
+struct OwnerState {
+    /// Who is answered once every shard has applied a change.
+    enum Completion {
+        case reply(ChannelAddress, TopologyReply)
+        case connection(ConnectionAddress)
+        case nobody
+    }
+
+    /// Changes that some shard has not applied.
+    struct PendingChange {
+        var remaining: Int
+        var completion: Completion
+    }
+
+    var nextSequence: UInt64 = 1
+    var pending: [UInt64: PendingChange] = [:]
+    /// Exclusive queues still to be deleted of connections that end.
+    var endings: [ConnectionAddress: Int] = [:]
+}
+
+/// Declaring, deleting and binding: asked by channels, decided by the owner (shard 0), applied by all shards in the
+/// owner's order, answered when all have applied.
+extension Shard {
+    // MARK: The channel's side
+
+    /// A method of the classes queue and exchange that changes the topology.
+    func receiveTopologyMethod(_ method: Method, _ channel: UnsafeMutablePointer<ChannelState>) {
+        let operation: TopologyRequest.Operation
+        var noWait = false
+        switch method {
+        case .exchangeDeclare(let method):
+            noWait = method.noWait
+            operation = .declareExchange(
+                name: method.exchange,
+                type: method.type,
+                passive: method.passive,
+                durable: method.durable,
+                autoDelete: method.autoDelete,
+                internal: method.internal,
+                arguments: method.arguments
+            )
+        case .exchangeDelete(let method):
+            noWait = method.noWait
+            operation = .deleteExchange(name: method.exchange, ifUnused: method.ifUnused)
+        case .exchangeBind(let method):
+            noWait = method.noWait
+            operation = .bindExchange(
+                destination: method.destination,
+                source: method.source,
+                routingKey: method.routingKey,
+                arguments: method.arguments
+            )
+        case .exchangeUnbind(let method):
+            noWait = method.noWait
+            operation = .unbindExchange(
+                destination: method.destination,
+                source: method.source,
+                routingKey: method.routingKey,
+                arguments: method.arguments
+            )
+        case .queueDeclare(let method):
+            if self.receiveReplyDeclare(method, channel) { return }
+            noWait = method.noWait
+            let isServerNamed = method.queue.isEmpty && !method.passive
+            operation = .declareQueue(
+                name: isServerNamed
+                    ? self.makeName(prefix: "amq.gen-")
+                    : (method.queue.isEmpty ? channel.pointee.lastQueue ?? "" : method.queue),
+                serverNamed: isServerNamed,
+                passive: method.passive,
+                durable: method.durable,
+                exclusive: method.exclusive,
+                autoDelete: method.autoDelete,
+                arguments: method.arguments
+            )
+        case .queueDelete(let method):
+            noWait = method.noWait
+            guard let name = self.queueName(method.queue, channel, QueueDelete.id) else { return }
+            operation = .deleteQueue(name: name, ifUnused: method.ifUnused, ifEmpty: method.ifEmpty)
+        case .queueBind(let method):
+            noWait = method.noWait
+            guard let name = self.queueName(method.queue, channel, QueueBind.id) else { return }
+            let isShort = method.queue.isEmpty && method.routingKey.isEmpty
+            operation = .bindQueue(
+                queue: name,
+                exchange: method.exchange,
+                routingKey: isShort ? name : method.routingKey,
+                arguments: method.arguments
+            )
+        case .queueUnbind(let method):
+            guard let name = self.queueName(method.queue, channel, QueueUnbind.id) else { return }
+            let isShort = method.queue.isEmpty && method.routingKey.isEmpty
+            operation = .unbindQueue(
+                queue: name,
+                exchange: method.exchange,
+                routingKey: isShort ? name : method.routingKey,
+                arguments: method.arguments
+            )
+        default:
+            return
+        }
+        guard let virtualHost = channel.pointee.connection.pointee.virtualHost else { return }
+        channel.pointee.isWaiting = true
+        channel.pointee.pendingMethod = method.id
+        channel.pointee.pendingNoWait = noWait
+        let request = TopologyRequest(
+            virtualHost: virtualHost.name,
+            connection: self.connectionAddress(channel),
+            home: self.index,
+            operation: operation
+        )
+        self.send(.requestTopology(request, self.address(of: channel)), to: 0)
+    }
+
+    private func queueName(
+        _ name: ShortString,
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ method: MethodID
+    ) -> ShortString? {
+        guard name.isEmpty else { return name }
+        guard let last = channel.pointee.lastQueue else {
+            self.closeChannel(channel, .notFound, "no previously declared queue", method)
+            return nil
+        }
+        return last
+    }
+
+    /// The owner's answer.
+    func topologyReply(_ address: ChannelAddress, _ reply: TopologyReply) {
+        guard let channel = self.channel(address), channel.pointee.phase == .open else { return }
+        self.resume(channel)
+        let isSilent = channel.pointee.pendingNoWait
+        switch reply {
+        case .refused(let violation):
+            self.refuse(channel, violation)
+        case .queueDeclared(let name, let messageCount, let consumerCount):
+            channel.pointee.lastQueue = name
+            if !isSilent {
+                self.sendMethod(
+                    QueueDeclareOk(queue: name, messageCount: messageCount, consumerCount: consumerCount),
+                    channel
+                )
+            }
+        case .queueDeleted(let messageCount):
+            if !isSilent {
+                self.sendMethod(QueueDeleteOk(messageCount: messageCount), channel)
+            }
+        case .done:
+            if !isSilent {
+                self.sendDone(channel)
+            }
+        }
+    }
+
+    private func sendDone(_ channel: UnsafeMutablePointer<ChannelState>) {
+        switch channel.pointee.pendingMethod {
+        case ExchangeDeclare.id: self.sendMethod(ExchangeDeclareOk(), channel)
+        case ExchangeDelete.id: self.sendMethod(ExchangeDeleteOk(), channel)
+        case ExchangeBind.id: self.sendMethod(ExchangeBindOk(), channel)
+        case ExchangeUnbind.id: self.sendMethod(ExchangeUnbindOk(), channel)
+        case QueueBind.id: self.sendMethod(QueueBindOk(), channel)
+        case QueueUnbind.id: self.sendMethod(QueueUnbindOk(), channel)
+        case QueueDelete.id: self.sendMethod(QueueDeleteOk(messageCount: 0), channel)
+        default: assertionFailure("a topology method without an answer")
+        }
+    }
+
+    // MARK: The owner's side
+
+    /// Decides a request.
+    func requestTopology(_ request: TopologyRequest, _ asker: ChannelAddress) {
+        let decision = self.owner.decide(request, topology: self.topology)
+        switch decision {
+        case .violation(let violation):
+            self.send(.topologyReply(asker, .refused(violation)), to: asker.shard)
+        case .done:
+            self.send(.topologyReply(asker, .done), to: asker.shard)
+        case .apply(let changes):
+            self.distribute(changes, .reply(asker, .done))
+        case .existingQueue(let info):
+            self.send(.describeQueue(info.address, request, asker), to: info.address.shard)
+        case .declaredQueue(let name, let changes):
+            self.distribute(
+                changes,
+                .reply(asker, .queueDeclared(name: name, messageCount: 0, consumerCount: 0))
+            )
+        case .deleteQueue(let address, let ifUnused, let ifEmpty):
+            self.send(
+                .deleteQueue(address, ifUnused: ifUnused, ifEmpty: ifEmpty, .request(asker)),
+                to: address.shard
+            )
+        }
+    }
+
+    /// Has all shards apply changes, then completes.
+    private func distribute(_ changes: [TopologyChange], _ completion: OwnerState.Completion) {
+        let sequence = self.ownerState.nextSequence
+        self.ownerState.nextSequence += 1
+        self.applyChanges(changes)
+        guard self.count > 1 else {
+            self.complete(completion)
+            return
+        }
+        self.ownerState.pending[sequence] = OwnerState.PendingChange(
+            remaining: Int(self.count) - 1,
+            completion: completion
+        )
+        for shard in 1..<self.count {
+            self.send(.applyTopology(sequence: sequence, changes: changes), to: shard)
+        }
+    }
+
+    /// A shard has applied a change.
+    func topologyApplied(_ sequence: UInt64) {
+        guard var pending = self.ownerState.pending[sequence] else { return }
+        pending.remaining -= 1
+        guard pending.remaining == 0 else {
+            self.ownerState.pending[sequence] = pending
+            return
+        }
+        self.ownerState.pending[sequence] = nil
+        self.complete(pending.completion)
+    }
+
+    private func complete(_ completion: OwnerState.Completion) {
+        switch completion {
+        case .reply(let asker, let reply):
+            self.send(.topologyReply(asker, reply), to: asker.shard)
+        case .connection(let address):
+            self.queueOfEndingConnectionRemoved(address)
+        case .nobody:
+            break
+        }
+    }
+
+    /// A queue is gone from its home: now it goes from the topology.
+    func queueRemoved(_ address: QueueAddress, _ messageCount: UInt32, _ reason: DeletionReason) {
+        let changes = self.owner.changesForRemovedQueue(address, topology: self.topology)
+        let completion: OwnerState.Completion =
+            switch reason {
+            case .request(let asker): .reply(asker, .queueDeleted(messageCount: messageCount))
+            case .connection(let connection): .connection(connection)
+            case .unused: .nobody
+            }
+        self.distribute(changes, completion)
+    }
+
+    /// A connection ends: its exclusive queues are deleted.
+    func endConnection(_ connection: ConnectionAddress) {
+        let queues = self.owner.exclusiveQueues(of: connection)
+        guard !queues.isEmpty else {
+            self.send(.connectionEnded(connection), to: connection.shard)
+            return
+        }
+        self.ownerState.endings[connection] = queues.count
+        for queue in queues {
+            self.send(.deleteQueue(queue, ifUnused: false, ifEmpty: false, .connection(connection)), to: queue.shard)
+        }
+    }
+
+    private func queueOfEndingConnectionRemoved(_ connection: ConnectionAddress) {
+        guard let count = self.ownerState.endings[connection] else { return }
+        guard count == 1 else {
+            self.ownerState.endings[connection] = count - 1
+            return
+        }
+        self.ownerState.endings[connection] = nil
+        self.send(.connectionEnded(connection), to: connection.shard)
+    }
+
+    // MARK: Every shard
+
+    /// Applies changes to this shard's replica and to the queues that live here.
+    func applyChanges(_ changes: [TopologyChange]) {
+        self.routeEpoch += 1
+        for change in changes {
+            self.topology.apply(change)
+            if let info = self.topology.queueAdded(by: change), info.address.shard == self.index {
+                self.createQueue(info)
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+internal import AMQPProtocol
+internal import DequeModule
+
+/// The broker's state on one event loop: its connections, its queues, its replica of the topology.
+///
+/// Confined to that loop; one shard alone is a complete broker. The driver feeds it inputs (bytes, batches of other
+/// shards, time), calls ``endTurn(now:)``, and drains what came of it: output per connection, effects, outboxes.
+///
+/// The core is deterministic: the same inputs in the same order give the same outputs.
+///
+/// Invariants:
+/// 1. A message is owned by its queue's shard from routing to settlement.
+/// 2. Commands and messages between two shards are first in, first out.
+/// 3. Frames of a channel are handled in order; while a method waits for another shard later frames of its channel wait.
+/// 4. Nothing here traps on what a peer sends: input ends in an answer, a close, or silence.
+public final class Shard {
+    let index: UInt16
+    let count: UInt16
+    let settings: BrokerSettings
+    let authenticator: any Authenticator
+    let random: any RandomSource
+    let outputMemory: any OutputMemory
+
+    /// Time of the current turn.
+    var now: BrokerInstant
+
+    // Connections.
+    var connections: [UnsafeMutablePointer<ConnectionState>?] = []
+    var connectionGenerations: [UInt32] = []
+    var freeConnectionSlots: [UInt32] = []
+    var nextChannelEpoch: UInt32 = 1
+    var timers = TimerQueue()
+    public internal(set) var connectionCount = 0
+
+    // Messages and queues.
+    var store = MessageStore()
+    var queues: [UnsafeMutablePointer<QueueState>?] = []
+    var touchedQueues: [UnsafeMutablePointer<QueueState>] = []
+    let topology: Topology
+    var routeTargets = RouteTargets()
+    /// Grows whenever a cached route may have become wrong.
+    var routeEpoch: UInt64 = 0
+
+    // The owner's part; used on shard 0 only.
+    var owner: TopologyOwner
+    var ownerState = OwnerState()
+
+    // Outputs of the turn.
+    var dirtyConnections: [ConnectionID] = []
+    var effects: [ShardEffect] = []
+    var outboxes: [ShardBatch?]
+    var localCommands: Deque<ShardCommand> = []
+    var isRunningLocalCommands = false
+    /// Channels whose answer has come and whose deferred frames wait.
+    var resumableChannels: Deque<ChannelAddress> = []
+    var confirmDirty: [ChannelAddress] = []
+    var windowDebtors: [ConnectionID] = []
+    var told: [Confirms.Told] = []
+    /// Publish octets taken from other shards' connections in the current batch, to be credited at its end.
+    var creditsDue: [(connection: ConnectionAddress, bytes: Int)] = []
+
+    // Memory.
+    var heldBytesByShard: [Int]
+    var isAlarmed = false
+    var assemblyBytes = 0
+    var reportedHeldBytes = 0
+
+    var isStopping = false
+
+    /// Makes the shard `index` of `count`; all shards of a broker get the same settings.
+    public init(
+        index: Int,
+        count: Int,
+        settings: BrokerSettings,
+        authenticator: any Authenticator,
+        random: any RandomSource,
+        output: any OutputMemory,
+        now: BrokerInstant
+    ) {
+        precondition(index < count && count <= 1024, "shard index out of range")
+        self.index = UInt16(index)
+        self.count = UInt16(count)
+        self.settings = settings
+        self.authenticator = authenticator
+        self.random = random
+        self.outputMemory = output
+        self.now = now
+        self.topology = Topology(seed: random.next())
+        self.owner = TopologyOwner()
+        self.outboxes = Array(repeating: nil, count: count)
+        self.heldBytesByShard = Array(repeating: 0, count: count)
+    }
+
+    deinit {
+        for connection in self.connections {
+            guard let connection else { continue }
+            for channel in connection.pointee.channels.all {
+                self.freeChannel(channel)
+            }
+            connection.deinitialize(count: 1)
+            connection.deallocate()
+        }
+        for queue in self.queues {
+            guard let queue else { continue }
+            for consumer in queue.pointee.consumers {
+                guard let consumer else { continue }
+                consumer.deinitialize(count: 1)
+                consumer.deallocate()
+            }
+            queue.deinitialize(count: 1)
+            queue.deallocate()
+        }
+    }
+
+    // MARK: Inputs
+
+    /// A socket was accepted.
+    public func accept(_ peer: PeerInfo, now: BrokerInstant) -> ConnectionID {
+        self.now = now
+        let slot: UInt32
+        if let free = self.freeConnectionSlots.popLast() {
+            slot = free
+        } else {
+            slot = UInt32(self.connections.count)
+            self.connections.append(nil)
+            self.connectionGenerations.append(0)
+        }
+        self.connectionGenerations[Int(slot)] += 1
+        let id = ConnectionID(slot: slot, generation: self.connectionGenerations[Int(slot)])
+        let connection = UnsafeMutablePointer<ConnectionState>.allocate(capacity: 1)
+        connection.initialize(to: ConnectionState(id: id, peer: peer, now: now))
+        self.connections[Int(slot)] = connection
+        self.connectionCount += 1
+        self.timers.schedule(
+            at: now.advanced(milliseconds: self.settings.handshakeTimeoutMilliseconds),
+            .handshake(id)
+        )
+        return id
+    }
+
+    /// Bytes came in; what the core keeps of them it copies.
+    public func receive(_ bytes: UnsafeRawBufferPointer, on id: ConnectionID, now: BrokerInstant) {
+        self.now = now
+        guard let connection = self.connection(id), let base = bytes.baseAddress else { return }
+        connection.pointee.lastReceived = now
+        self.consumeInput(connection, base, bytes.count)
+        self.dispatchTouchedQueues()
+    }
+
+    /// The socket is gone, whoever closed it; its consumers and exclusive queues go, its deliveries come back.
+    public func connectionLost(_ id: ConnectionID, now: BrokerInstant) {
+        self.now = now
+        guard let connection = self.connection(id), !connection.pointee.isSocketLost else { return }
+        connection.pointee.isSocketLost = true
+        self.discardOutput(connection)
+        if connection.pointee.phase == .running && connection.pointee.acceptedAt <= now {
+            self.log(
+                .warning,
+                "connection",
+                "closing AMQP connection (\(self.describe(connection))): client unexpectedly closed TCP connection"
+            )
+        }
+        self.beginTeardown(connection)
+        self.runLocalCommands()
+    }
+
+    /// The socket takes more (`true`) or has enough (`false`).
+    public func setWritable(_ id: ConnectionID, _ isWritable: Bool, now: BrokerInstant) {
+        self.now = now
+        guard let connection = self.connection(id) else { return }
+        connection.pointee.isWritable = isWritable
+        if isWritable {
+            if connection.pointee.isDirty {
+                self.dirtyConnections.append(id)
+            }
+            self.resumeStalledConsumers(connection)
+        }
+        self.dispatchTouchedQueues()
+    }
+
+    /// A batch from another shard's outbox.
+    public func apply(_ batch: consuming ShardBatch, now: BrokerInstant) {
+        self.now = now
+        self.applyBatch(batch)
+    }
+
+    /// Timers that are due.
+    public func fireTimers(now: BrokerInstant) {
+        self.now = now
+        while let timer = self.timers.popDue(now) {
+            self.fire(timer)
+        }
+        self.runLocalCommands()
+    }
+
+    /// The broker stops: every client gets 320 and is expected to answer `close-ok`.
+    public func closeAllConnections(now: BrokerInstant) {
+        self.now = now
+        self.isStopping = true
+        for connection in self.connections {
+            guard let connection, !connection.pointee.isSocketLost else { continue }
+            if connection.pointee.phase == .running {
+                self.closeConnection(
+                    connection,
+                    .connectionForced,
+                    "broker forced connection closure with reason 'shutdown'",
+                    MethodID(classID: 0, methodID: 0)
+                )
+            } else if connection.pointee.phase != .closing {
+                self.effects.append(.close(connection.pointee.id, afterMilliseconds: 0))
+            }
+        }
+        self.runLocalCommands()
+    }
+
+    /// Ends a turn: what was collected during its inputs is turned into output.
+    public func endTurn(now: BrokerInstant) {
+        self.now = now
+        self.runLocalCommands()
+        self.dispatchTouchedQueues()
+        self.reportWindowDebts()
+        self.flushConfirms()
+        self.store.compactIfWorthwhile()
+        self.updateMemoryAlarm()
+    }
+
+    // MARK: Outputs
+
+    /// Whether some connection has bytes to send.
+    public var hasDirtyConnections: Bool { !self.dirtyConnections.isEmpty }
+
+    /// The next connection that has bytes to send.
+    public func takeDirtyConnection() -> ConnectionID? {
+        while let id = self.dirtyConnections.popLast() {
+            guard let connection = self.connection(id), connection.pointee.isWritable else { continue }
+            connection.pointee.isDirty = false
+            return id
+        }
+        return nil
+    }
+
+    /// Hands over the blocks written for a connection, in order; their memory is the driver's again.
+    public func takeOutput(of id: ConnectionID, _ body: (OutputBlock) -> Void) {
+        guard let connection = self.connection(id) else { return }
+        for block in connection.pointee.fullBlocks {
+            body(block)
+        }
+        connection.pointee.fullBlocks.removeAll(keepingCapacity: false)
+        if let base = connection.pointee.outBase {
+            var block = OutputBlock(
+                base: base,
+                capacity: connection.pointee.outCapacity,
+                token: connection.pointee.outToken
+            )
+            block.count = connection.pointee.outCount
+            connection.pointee.outBase = nil
+            connection.pointee.outCount = 0
+            connection.pointee.outCapacity = 0
+            body(block)
+        }
+        connection.pointee.pendingBytes = 0
+        connection.pointee.lastSent = self.now
+        if connection.pointee.isWritable && connection.pointee.hasStalledConsumers {
+            self.resumeStalledConsumers(connection)
+            self.dispatchTouchedQueues()
+        }
+        self.updateOutputPause(connection)
+    }
+
+    /// Hands over the effects of the turn.
+    public func takeEffects(_ body: (ShardEffect) -> Void) {
+        while !self.effects.isEmpty {
+            let effects = self.effects
+            self.effects.removeAll(keepingCapacity: true)
+            for effect in effects {
+                body(effect)
+            }
+        }
+    }
+
+    /// Takes what has been collected for another shard.
+    public func takeOutbox(to shard: Int) -> ShardBatch? {
+        let batch = self.outboxes[shard]
+        self.outboxes[shard] = nil
+        return batch
+    }
+
+    /// When ``fireTimers(now:)`` must be called at the latest.
+    public var nextDeadline: BrokerInstant? { self.timers.nextDeadline }
+
+    // MARK: Helpers
+
+    @inline(__always)
+    func connection(_ id: ConnectionID) -> UnsafeMutablePointer<ConnectionState>? {
+        let slot = id.slot
+        guard slot < self.connections.count, let connection = self.connections[slot], connection.pointee.id == id
+        else { return nil }
+        return connection
+    }
+
+    /// The open channel an address names, if it is still the same.
+    func channel(_ address: ChannelAddress) -> UnsafeMutablePointer<ChannelState>? {
+        guard let connection = self.connection(ConnectionID(rawValue: address.connection)),
+            let channel = connection.pointee.channels[address.number], channel.pointee.epoch == address.epoch
+        else { return nil }
+        return channel
+    }
+
+    func address(of channel: UnsafeMutablePointer<ChannelState>) -> ChannelAddress {
+        ChannelAddress(
+            shard: self.index,
+            number: channel.pointee.number,
+            epoch: channel.pointee.epoch,
+            connection: channel.pointee.connection.pointee.id.rawValue
+        )
+    }
+
+    /// The queue an address names, if it still lives.
+    @inline(__always)
+    func queue(_ address: QueueAddress) -> UnsafeMutablePointer<QueueState>? {
+        let slot = Int(address.slot)
+        guard slot < self.queues.count, let queue = self.queues[slot],
+            queue.pointee.address.generation == address.generation
+        else { return nil }
+        return queue
+    }
+
+    /// The batch under way to another shard.
+    @inline(__always)
+    func outbox(_ shard: UInt16) -> ShardBatch {
+        if let batch = self.outboxes[Int(shard)] {
+            return batch
+        }
+        let batch = ShardBatch()
+        self.outboxes[Int(shard)] = batch
+        return batch
+    }
+
+    /// Sends a command, to this shard or another.
+    func send(_ command: ShardCommand, to shard: UInt16) {
+        if shard == self.index {
+            self.localCommands.append(command)
+        } else {
+            self.outbox(shard).append(command)
+        }
+    }
+
+    func log(_ level: LogLevel, _ category: String, _ text: String) {
+        self.effects.append(.log(level, category: category, text))
+    }
+
+    func describe(_ connection: UnsafeMutablePointer<ConnectionState>) -> String {
+        let name = connection.pointee.peer.connectionName
+        return connection.pointee.clientName.isEmpty ? name : "\(name) - \(connection.pointee.clientName)"
+    }
+}
