@@ -27,7 +27,9 @@ struct ContentAssembly: ~Copyable {
     private(set) var buffer: UnsafeMutableRawPointer?
     private var capacity = 0
     private var filled = 0
-    var scan = PropertyScan.none
+    /// Which properties are there.
+    var propertyFlags: UInt16 = 0
+    var deliveryMode: UInt8 = 0
 
     init() {}
 

@@ -72,7 +72,8 @@ extension Shard {
             )
             return
         }
-        channel.pointee.content.scan = scan
+        channel.pointee.content.propertyFlags = scan.flags
+        channel.pointee.content.deliveryMode = scan.deliveryMode
         channel.pointee.content.begin(properties: properties, bodySize: Int(bodySize))
         self.assemblyBytes += channel.pointee.content.heldBytes
         if bodySize == 0 {
@@ -123,7 +124,8 @@ extension Shard {
         let namesSize = channel.pointee.content.names.count
         let propertiesSize = channel.pointee.content.propertiesSize
         let bodySize = channel.pointee.content.bodySize
-        let scan = channel.pointee.content.scan
+        let propertyFlags = channel.pointee.content.propertyFlags
+        let deliveryMode = channel.pointee.content.deliveryMode
         let isMandatory = channel.pointee.content.isMandatory
         guard let buffer = channel.pointee.content.takeBuffer() else { return }
         let bytes = buffer + MessageRecord.headerSize
@@ -137,10 +139,12 @@ extension Shard {
             propertiesSize: propertiesSize,
             body: UnsafeRawPointer(bytes + namesSize + propertiesSize),
             bodySize: bodySize,
-            isMandatory: isMandatory
+            isMandatory: isMandatory,
+            propertyFlags: propertyFlags,
+            deliveryMode: deliveryMode
         )
         message.ownBuffer = isLarge ? buffer : nil
-        let isTaken = self.publish(&message, scan, on: channel)
+        let isTaken = self.publish(&message, on: channel)
         if !isTaken {
             buffer.deallocate()
         }
@@ -158,6 +162,10 @@ struct IncomingMessage {
     var body: UnsafeRawPointer
     var bodySize: Int
     var isMandatory: Bool
+    /// Which properties are there.
+    var propertyFlags: UInt16
+    /// 2 is persistent, 0 absent.
+    var deliveryMode: UInt8
     /// Memory laid out as a large ``MessageRecord`` that the store may take over.
     var ownBuffer: UnsafeMutableRawPointer?
 

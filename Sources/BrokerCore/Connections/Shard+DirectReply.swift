@@ -82,7 +82,6 @@ extension Shard {
     /// A message to a reply address. Returns whether the message's own buffer has been taken over.
     func publishReply(
         _ message: IncomingMessage,
-        _ scan: PropertyScan,
         to reply: ReplyAddress,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {

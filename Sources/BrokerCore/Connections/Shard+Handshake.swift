@@ -230,7 +230,7 @@ extension Shard {
 
     private func receiveOpen(_ connection: UnsafeMutablePointer<ConnectionState>, _ method: ConnectionOpen) {
         guard let virtualHost = self.topology.virtualHost(named: method.virtualHost) else {
-            self.closeConnection(connection, .notAllowed, "vhost \(method.virtualHost) not found", method.id)
+            self.closeConnection(connection, .notAllowed, "vhost \(method.virtualHost) not found", ConnectionOpen.id)
             return
         }
         connection.pointee.virtualHost = virtualHost

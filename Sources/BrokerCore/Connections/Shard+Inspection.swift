@@ -67,10 +67,11 @@ extension Shard {
             if decoded == nil {
                 decoded = decode()
             }
-            decoded?.replyTo = ReplyAddress(
-                channel: self.address(of: channel),
-                secret: channel.pointee.replySecret
-            ).name
+            decoded?.replyTo =
+                ReplyAddress(
+                    channel: self.address(of: channel),
+                    secret: channel.pointee.replySecret
+                ).name
             rewrite.properties = decoded.map(Self.encode)
         }
         return nil
@@ -78,7 +79,8 @@ extension Shard {
 
     /// Why an `expiration` is refused, in RabbitMQ's words; nil if it is fine.
     private static func whyInvalid(expiration: [UInt8]) -> String? {
-        let digits = expiration.first == UInt8(ascii: "-") || expiration.first == UInt8(ascii: "+")
+        let digits =
+            expiration.first == UInt8(ascii: "-") || expiration.first == UInt8(ascii: "+")
             ? Array(expiration.dropFirst()) : expiration
         let number = digits.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
         guard !number.isEmpty else {

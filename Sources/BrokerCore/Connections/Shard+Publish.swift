@@ -53,15 +53,14 @@ extension Shard {
         }
         guard let channel = self.publishingChannel(connection, number) else { return 0 }
         let properties = UnsafeRawBufferPointer(start: header + 19, count: headerSize &- 12)
-        var scan = PropertyScan.none
         // No property at all, or just a delivery mode, is read here; anything else is scanned (and refused) properly.
-        let flags = UInt16(bigEndian: properties.loadUnaligned(as: UInt16.self))
+        let flags = UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self))
+        var deliveryMode: UInt8 = 0
         if flags == 0x1000 && properties.count == 3 {
-            scan.flags = flags
-            scan.deliveryMode = properties[2]
+            deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
         } else if flags != 0 || properties.count != 2 {
-            guard let scanned = try? PropertyScan.scan(properties) else { return 0 }
-            scan = scanned
+            guard let scanned = Self.scanDeliveryMode(properties) else { return 0 }
+            deliveryMode = scanned
         }
         var message = IncomingMessage(
             names: base + 13,
@@ -70,13 +69,21 @@ extension Shard {
             propertiesSize: headerSize &- 12,
             body: body + 7,
             bodySize: bodySize,
-            isMandatory: false
+            isMandatory: false,
+            propertyFlags: flags,
+            deliveryMode: deliveryMode
         )
-        _ = self.publish(&message, scan, on: channel)
+        _ = self.publish(&message, on: channel)
         if !self.localCommands.isEmpty {
             self.runLocalCommands()
         }
         return total
+    }
+
+    /// Validates properties; their delivery mode (0 if absent), or nil if they are malformed.
+    @inline(never)
+    private static func scanDeliveryMode(_ properties: UnsafeRawBufferPointer) -> UInt8? {
+        (try? PropertyScan.scan(properties))?.deliveryMode
     }
 
     /// The channel `number`, if a publish on it can be handled at once.
@@ -89,8 +96,8 @@ extension Shard {
         if channel == nil || channel?.pointee.number != number {
             channel = connection.pointee.channels[number]
             connection.pointee.lastChannel = channel
-            self.notePublisher(connection)
         }
+        self.notePublisher(connection)
         guard let channel, channel.pointee.phase == .open, !channel.pointee.isWaiting,
             channel.pointee.content.phase == .idle, connection.pointee.pause.isEmpty
         else { return nil }
@@ -104,16 +111,15 @@ extension Shard {
     @inline(__always)
     func publish(
         _ message: inout IncomingMessage,
-        _ scan: PropertyScan,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
-        if scan.flags & Self.specialProperties == 0,
+        if message.propertyFlags & Self.specialProperties == 0,
             channel.pointee.mode != .transaction,
             channel.pointee.route.matches(message.names, size: message.namesSize, version: self.routeEpoch),
             let queue = channel.pointee.route.localQueue
         {
             // The usual publisher: the same exchange and key as last time, one queue, on this shard.
-            let flags: QueueEntry.Flags = scan.deliveryMode == 2 ? .persistent : []
+            let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
             let slot = self.storeMessage(message, references: 1)
             self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             if channel.pointee.mode == .confirm {
@@ -122,7 +128,7 @@ extension Shard {
             }
             return message.ownBuffer != nil
         }
-        return self.publishRouted(&message, scan, on: channel)
+        return self.publishRouted(&message, on: channel)
     }
 
     /// Copies a message into the store, or hands its buffer over.
@@ -154,23 +160,28 @@ extension Shard {
     @inline(never)
     private func publishRouted(
         _ message: inout IncomingMessage,
-        _ scan: PropertyScan,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
         guard let virtualHost = channel.pointee.connection.pointee.virtualHost else { return false }
         var rewritten = PublishRewrite()
         var problem: Violation?
         let properties = UnsafeRawBufferPointer(start: message.properties, count: message.propertiesSize)
-        if scan.flags & Self.specialProperties != 0 {
+        let isSimple = message.propertyFlags & Self.specialProperties == 0
+        var headerRange: Range<Int>?
+        if !isSimple {
+            // Validated when the content header came.
+            guard let scan = try? PropertyScan.scan(properties) else { return false }
+            headerRange = scan.headers
             problem = self.inspect(properties, scan, channel, &rewritten)
         }
-        let isSimple = scan.flags & Self.specialProperties == 0
-        if isSimple && channel.pointee.route.matches(
-            message.names,
-            size: message.namesSize,
-            version: self.routeEpoch
-        ) {
-            return self.publish(message, scan, targets: channel.pointee.route.targets, on: channel)
+        if isSimple
+            && channel.pointee.route.matches(
+                message.names,
+                size: message.namesSize,
+                version: self.routeEpoch
+            )
+        {
+            return self.publish(message, targets: channel.pointee.route.targets, on: channel)
         }
         self.routeTargets.reset()
         if message.exchange.isEmpty, let reply = ReplyAddress(message.routingKey) {
@@ -178,9 +189,9 @@ extension Shard {
                 self.refuse(channel, problem)
                 return false
             }
-            return self.publishReply(message, scan, to: reply, on: channel)
+            return self.publishReply(message, to: reply, on: channel)
         }
-        let headers = scan.headers.map { UnsafeRawBufferPointer(rebasing: properties[$0]) }
+        let headers = headerRange.map { UnsafeRawBufferPointer(rebasing: properties[$0]) }
         let outcome = virtualHost.route(
             exchange: message.exchange,
             routingKey: message.routingKey,
@@ -214,7 +225,7 @@ extension Shard {
             self.cacheRoute(message, targets, channel)
         }
         guard let replacement = rewritten.properties else {
-            return self.publish(message, scan, targets: targets, on: channel)
+            return self.publish(message, targets: targets, on: channel)
         }
         // The properties have changed (BCC taken out, reply-to filled in): the message is no longer its own buffer.
         return replacement.withUnsafeBytes { bytes in
@@ -223,7 +234,7 @@ extension Shard {
             changed.ownBuffer = nil
             changed.properties = base
             changed.propertiesSize = bytes.count
-            _ = self.publish(changed, scan, targets: targets, on: channel)
+            _ = self.publish(changed, targets: targets, on: channel)
             return false
         }
     }
@@ -255,11 +266,10 @@ extension Shard {
     /// Gives a routed message to its queues. Returns whether the message's own buffer has been taken over.
     private func publish(
         _ message: IncomingMessage,
-        _ scan: PropertyScan,
         targets: [QueueAddress],
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
-        let flags: QueueEntry.Flags = scan.deliveryMode == 2 ? .persistent : []
+        let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
         if targets.isEmpty && message.isMandatory {
             self.returnMessage(message, channel)
         }

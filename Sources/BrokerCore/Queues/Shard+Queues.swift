@@ -49,7 +49,8 @@ extension Shard {
         }
         if let refusal {
             if case .request(let asker) = reason {
-                let text = "queue '\(queue.pointee.info.name)' in vhost '\(queue.pointee.info.virtualHostName)' \(refusal)"
+                let text =
+                    "queue '\(queue.pointee.info.name)' in vhost '\(queue.pointee.info.virtualHostName)' \(refusal)"
                 let violation = Violation.channel(.preconditionFailed, text: text, method: QueueDelete.id)
                 self.send(.topologyReply(asker, .refused(violation)), to: asker.shard)
             }
@@ -325,7 +326,8 @@ extension Shard {
         var serial: UInt64 = 0
         var number: UInt32 = 0
         if !noAck {
-            let getter = id.flatMap { self.consumer(queue, $0, channel) } ?? self.addGetter(queue, channel, channelIndex)
+            let getter =
+                id.flatMap { self.consumer(queue, $0, channel) } ?? self.addGetter(queue, channel, channelIndex)
             number = getter.pointee.id
             serial = getter.pointee.nextSerial
             getter.pointee.nextSerial += 1

@@ -1,4 +1,5 @@
 internal import AMQPProtocol
+internal import DequeModule
 
 /// Acknowledgements: from delivery tags of a channel to outcomes at a queue.
 extension Shard {

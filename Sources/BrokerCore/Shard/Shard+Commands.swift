@@ -1,4 +1,5 @@
 internal import AMQPProtocol
+internal import DequeModule
 
 /// Carrying out commands and batches, of this shard and of others.
 extension Shard {
@@ -208,20 +209,16 @@ extension Shard {
             connection.pointee.hasWindowDebts = true
             self.windowDebtors.append(connection.pointee.id)
         }
+        let isRedelivered = message.flags.contains(.redelivered)
         message.withRecord { stored in
-            self.writeDelivery(
-                channel,
-                consumer,
-                stored,
-                serial: serial,
-                isRedelivered: message.flags.contains(.redelivered)
-            )
+            self.writeDelivery(channel, consumer, stored, serial: serial, isRedelivered: isRedelivered)
         }
     }
 
     private func applyGetOk(_ record: UnsafeMutableRawPointer) {
         guard let channel = self.channel(ChannelAddress(readAt: record + 8)) else { return }
         let message = BatchedMessage(record + (8 + ChannelAddress.batchedSize + 24))
+        let isRedelivered = message.flags.contains(.redelivered)
         message.withRecord { stored in
             self.getOk(
                 channel,
@@ -230,7 +227,7 @@ extension Shard {
                 serial: record.loadUnaligned(fromByteOffset: 24, as: UInt64.self),
                 messageCount: record.loadUnaligned(fromByteOffset: 40, as: UInt32.self),
                 stored,
-                isRedelivered: message.flags.contains(.redelivered)
+                isRedelivered: isRedelivered
             )
         }
         self.runLocalCommands()
