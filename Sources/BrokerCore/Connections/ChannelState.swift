@@ -86,7 +86,9 @@ struct ChannelState: ~Copyable {
     }
 }
 
-/// A consumer as its channel sees it. The queue has a ``ConsumerState`` for the same.
+/// A consumer as its channel sees it.
+///
+/// The queue has a ``ConsumerState`` for the same.
 ///
 /// `basic.get` with acknowledgement uses one per queue, too, so that settlement is one mechanism.
 struct ChannelConsumer: ~Copyable {

@@ -79,7 +79,9 @@ extension Shard {
         }
     }
 
-    /// A message to a reply address. Returns whether the message's own buffer has been taken over.
+    /// A message to a reply address.
+    ///
+    /// Returns whether the message's own buffer has been taken over.
     func publishReply(
         _ message: IncomingMessage,
         to reply: ReplyAddress,

@@ -2,8 +2,10 @@ internal import AMQPProtocol
 
 /// From a complete message to its queues: checks, routing, storing, confirms.
 extension Shard {
-    /// Handles a `basic.publish` that lies in the read buffer whole (method, content header, one body frame) and needs
-    /// nothing unusual. Returns its size, or 0: then the frames are walked one by one.
+    /// Handles a `basic.publish` that lies in the read buffer whole and needs nothing unusual.
+    ///
+    /// Whole is: method, content header and at most one body frame. Returns the octets of all three, or 0: then the
+    /// frames are walked one by one.
     @inline(__always)
     func publishInPlace(
         _ connection: UnsafeMutablePointer<ConnectionState>,
@@ -107,7 +109,9 @@ extension Shard {
     /// Properties that make a message more than bytes to copy.
     static let specialProperties: UInt16 = 0x2000 | 0x0200 | 0x0100 | 0x0010
 
-    /// Publishes a complete message. Returns whether the message's own buffer has been taken over.
+    /// Publishes a complete message.
+    ///
+    /// Returns whether the message's own buffer has been taken over.
     @inline(__always)
     func publish(
         _ message: inout IncomingMessage,
@@ -263,7 +267,9 @@ extension Shard {
         )
     }
 
-    /// Gives a routed message to its queues. Returns whether the message's own buffer has been taken over.
+    /// Gives a routed message to its queues.
+    ///
+    /// Returns whether the message's own buffer has been taken over.
     private func publish(
         _ message: IncomingMessage,
         targets: [QueueAddress],
@@ -305,7 +311,9 @@ extension Shard {
         }
     }
 
-    /// Hands a stored message to its queues and drops our reference. Returns how many shards will answer.
+    /// Hands a stored message to its queues and drops our reference.
+    ///
+    /// Returns how many shards will answer.
     func deliverStored(_ publish: Transaction.Publish, from channel: UnsafeMutablePointer<ChannelState>) -> Int {
         var remoteShards: [UInt16] = []
         for target in publish.targets {

@@ -36,7 +36,9 @@ struct MessageStore: ~Copyable {
 
     private static let chunkHeaderSize = 16
 
-    /// Pages of slots. A used slot holds its record's address; a free one the next free slot and a set lowest bit.
+    /// Pages of slots.
+    ///
+    /// A used slot holds its record's address; a free one the next free slot and a set lowest bit.
     private var slotPages: UnsafeMutablePointer<UnsafeMutablePointer<UInt>>
     private var slotPageCount = 0
     private var slotPageCapacity = 16

@@ -44,7 +44,9 @@ extension Shard {
         }
     }
 
-    /// The queue a method names: an empty name is the channel's last declared one. Refuses what is not there or locked.
+    /// The queue a method names: an empty name is the channel's last declared one.
+    ///
+    /// Refuses what is not there or locked.
     func findQueue(
         _ name: ShortString,
         _ channel: UnsafeMutablePointer<ChannelState>,
@@ -327,7 +329,9 @@ extension Shard {
         self.sendMethod(BasicGetEmpty(), channel)
     }
 
-    /// The queue had a message. `consumer` is the queue's number for the getter.
+    /// The queue had a message.
+    ///
+    /// `consumer` is the queue's number for the getter.
     func getOk(
         _ channel: UnsafeMutablePointer<ChannelState>,
         channelIndex: UInt32,

@@ -30,6 +30,7 @@ public final class Shard {
     var freeConnectionSlots: [UInt32] = []
     var nextChannelEpoch: UInt32 = 1
     var timers = TimerQueue()
+    /// Connections accepted and not yet taken down.
     public internal(set) var connectionCount = 0
 
     // Messages and queues.

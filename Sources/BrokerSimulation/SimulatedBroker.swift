@@ -1,0 +1,259 @@
+public import BrokerCore
+
+/// A whole broker in one thread: shards, what travels between them, sockets and time, all under the caller's control.
+public final class SimulatedBroker {
+    /// One accepted socket.
+    public final class Socket {
+        let shard: Int
+        let id: ConnectionID
+        /// Octets the client has sent and the broker has not read.
+        var inbound: [UInt8] = []
+        /// Octets the broker has sent and the client has not taken.
+        public internal(set) var outbound: [UInt8] = []
+        /// The broker reads.
+        public internal(set) var isReading = true
+        /// The broker has closed its side.
+        public internal(set) var isClosed = false
+        /// The client has gone.
+        var isLost = false
+        /// Octets the socket takes before the broker is told that it has enough.
+        public var capacity = Int.max
+        var isWritable = true
+
+        init(shard: Int, id: ConnectionID) {
+            self.shard = shard
+            self.id = id
+        }
+    }
+
+    /// The shards.
+    public let shards: [Shard]
+    /// Current time.
+    public private(set) var now = BrokerInstant(nanoseconds: 1_000_000_000)
+    /// Lines the broker has logged.
+    public private(set) var logLines: [String] = []
+
+    private let memories: [SimulatedMemory]
+    private var sockets: [[ConnectionID: Socket]]
+    /// Batches under way, by sender and receiver; order is kept per pair.
+    private var batches: [[[ShardBatch]]]
+    private var closings: [(due: BrokerInstant, socket: Socket)] = []
+    private var nextShard = 0
+
+    /// Starts a broker of `shardCount` shards whose random numbers come from `seed`.
+    public init(shardCount: Int = 1, seed: UInt64 = 1, settings: BrokerSettings = BrokerSettings()) {
+        let memories = (0..<shardCount).map { _ in SimulatedMemory() }
+        let now = self.now
+        self.memories = memories
+        self.shards = (0..<shardCount).map { index in
+            Shard(
+                index: index,
+                count: shardCount,
+                settings: settings,
+                authenticator: GuestAuthenticator(),
+                random: SeededRandom(seed: seed &* 1000 &+ UInt64(index)),
+                output: memories[index],
+                now: now
+            )
+        }
+        self.sockets = Array(repeating: [:], count: shardCount)
+        self.batches = Array(repeating: Array(repeating: [], count: shardCount), count: shardCount)
+    }
+
+    /// Output blocks that shards hold; none when nothing is pending.
+    public var lentBlocks: Int { self.memories.reduce(0) { $0 + $1.lentBlocks } }
+
+    /// Accepts a socket, round robin over the shards unless `shard` says which.
+    public func connect(shard: Int? = nil, isLoopback: Bool = true) -> Socket {
+        let chosen = shard ?? self.nextShard
+        self.nextShard = (chosen + 1) % self.shards.count
+        let peer = PeerInfo(
+            peerHost: "127.0.0.1",
+            peerPort: 40_000 + self.sockets.reduce(0) { $0 + $1.count },
+            localHost: "127.0.0.1",
+            localPort: 5672,
+            isLoopback: isLoopback
+        )
+        let id = self.shards[chosen].accept(peer, now: self.now)
+        let socket = Socket(shard: chosen, id: id)
+        self.sockets[chosen][id] = socket
+        self.drain(chosen)
+        return socket
+    }
+
+    /// Queues octets for the broker; ``step(_:)`` or ``run()`` delivers them.
+    public func send(_ bytes: [UInt8], on socket: Socket) {
+        socket.inbound.append(contentsOf: bytes)
+    }
+
+    /// The client's side of the socket goes away.
+    public func disconnect(_ socket: Socket) {
+        guard !socket.isLost else { return }
+        socket.isLost = true
+        self.sockets[socket.shard][socket.id] = nil
+        self.shards[socket.shard].connectionLost(socket.id, now: self.now)
+        self.drain(socket.shard)
+    }
+
+    /// The client has taken octets, so that there may be room again.
+    public func take(from socket: Socket, _ count: Int = .max) -> [UInt8] {
+        let piece = Array(socket.outbound.prefix(count))
+        socket.outbound.removeFirst(piece.count)
+        if !socket.isWritable && socket.outbound.count <= socket.capacity / 2 && !socket.isLost {
+            socket.isWritable = true
+            self.shards[socket.shard].setWritable(socket.id, true, now: self.now)
+            self.drain(socket.shard)
+        }
+        return piece
+    }
+
+    /// Lets time pass; timers fire.
+    public func advance(milliseconds: UInt64) {
+        let target = self.now.advanced(milliseconds: milliseconds)
+        while true {
+            let deadlines = self.shards.compactMap(\.nextDeadline) + self.closings.map(\.due)
+            guard let next = deadlines.min(), next <= target else { break }
+            self.now = max(self.now, next)
+            for index in self.shards.indices {
+                if let deadline = self.shards[index].nextDeadline, deadline <= self.now {
+                    self.shards[index].fireTimers(now: self.now)
+                    self.drain(index)
+                }
+            }
+            self.closeDueSockets()
+            self.run()
+        }
+        self.now = target
+    }
+
+    /// The broker stops: clients are told.
+    public func stop() {
+        for index in self.shards.indices {
+            self.shards[index].closeAllConnections(now: self.now)
+            self.drain(index)
+        }
+        self.run()
+    }
+
+    // MARK: Scheduling
+
+    /// Something that can happen next.
+    enum Event {
+        case read(Socket)
+        case batch(from: Int, to: Int)
+    }
+
+    /// What can happen next, in a fixed order.
+    var possibleEvents: [Event] {
+        var events: [Event] = []
+        for shard in self.sockets {
+            for id in shard.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+                if let socket = shard[id], !socket.inbound.isEmpty, socket.isReading, !socket.isClosed {
+                    events.append(.read(socket))
+                }
+            }
+        }
+        for from in self.batches.indices {
+            for to in self.batches[from].indices where !self.batches[from][to].isEmpty {
+                events.append(.batch(from: from, to: to))
+            }
+        }
+        return events
+    }
+
+    /// Carries one event out; a read takes at most `maxBytes` octets.
+    func carryOut(_ event: Event, maxBytes: Int = .max) {
+        switch event {
+        case .read(let socket):
+            let piece = Array(socket.inbound.prefix(maxBytes))
+            socket.inbound.removeFirst(piece.count)
+            piece.withUnsafeBytes { self.shards[socket.shard].receive($0, on: socket.id, now: self.now) }
+            self.drain(socket.shard)
+        case .batch(let from, let to):
+            let batch = self.batches[from][to].removeFirst()
+            self.shards[to].apply(batch, now: self.now)
+            self.drain(to)
+        }
+    }
+
+    /// Runs until nothing can happen without time passing.
+    public func run() {
+        while let event = self.possibleEvents.first {
+            self.carryOut(event)
+        }
+    }
+
+    /// Runs in an order drawn from `random`, reads cut at random places.
+    public func run(_ random: SeededRandom, maxEvents: Int = .max) {
+        var remaining = maxEvents
+        while remaining > 0 {
+            let events = self.possibleEvents
+            guard !events.isEmpty else { return }
+            let event = events[random.below(events.count)]
+            self.carryOut(event, maxBytes: random.oneIn(4) ? 1 + random.below(40) : 1 + random.below(4000))
+            remaining -= 1
+        }
+    }
+
+    /// Does what a driver does after a turn.
+    private func drain(_ index: Int) {
+        let shard = self.shards[index]
+        shard.endTurn(now: self.now)
+        var isBusy = true
+        while isBusy {
+            isBusy = false
+            while let id = shard.takeDirtyConnection() {
+                isBusy = true
+                let socket = self.sockets[index][id]
+                shard.takeOutput(of: id) { block in
+                    socket?.outbound.append(
+                        contentsOf: UnsafeRawBufferPointer(start: block.base, count: block.count)
+                    )
+                    self.memories[index].giveBack(block)
+                }
+                if let socket, socket.outbound.count > socket.capacity, socket.isWritable {
+                    socket.isWritable = false
+                    shard.setWritable(id, false, now: self.now)
+                }
+            }
+            shard.takeEffects { effect in
+                isBusy = true
+                self.carryOut(effect, of: index)
+            }
+            shard.endTurn(now: self.now)
+            isBusy = isBusy || shard.hasDirtyConnections
+        }
+        for receiver in self.shards.indices where receiver != index {
+            if let batch = shard.takeOutbox(to: receiver) {
+                self.batches[index][receiver].append(batch)
+            }
+        }
+        self.closeDueSockets()
+    }
+
+    private func carryOut(_ effect: ShardEffect, of shard: Int) {
+        switch effect {
+        case .close(let id, let delay):
+            if let socket = self.sockets[shard][id] {
+                self.closings.append((self.now.advanced(milliseconds: delay), socket))
+            }
+        case .setReading(let id, let isReading):
+            self.sockets[shard][id]?.isReading = isReading
+        case .log(_, _, let line):
+            self.logLines.append(line)
+        }
+    }
+
+    private var isClosing = false
+
+    private func closeDueSockets() {
+        guard !self.isClosing else { return }
+        self.isClosing = true
+        while let index = self.closings.firstIndex(where: { $0.due <= self.now }) {
+            let socket = self.closings.remove(at: index).socket
+            socket.isClosed = true
+            self.disconnect(socket)
+        }
+        self.isClosing = false
+    }
+}
