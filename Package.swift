@@ -89,9 +89,16 @@ let package = Package(
         ),
         .executableTarget(name: "specgen", swiftSettings: strict),
 
+        // MARK: Test support.
+        .target(name: "BrokerSimulation", dependencies: ["BrokerCore", "AMQPProtocol"], swiftSettings: strict),
+
         // MARK: Tests, one per library, plus two that cut across.
         .testTarget(name: "AMQPProtocolTests", dependencies: ["AMQPProtocol"], swiftSettings: strict),
-        .testTarget(name: "BrokerCoreTests", dependencies: ["BrokerCore", "AMQPProtocol"], swiftSettings: strict),
+        .testTarget(
+            name: "BrokerCoreTests",
+            dependencies: ["BrokerCore", "AMQPProtocol", "BrokerSimulation"],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "BrokerServerTests",
             dependencies: ["BrokerServer", .product(name: "NIOEmbedded", package: "swift-nio")],
