@@ -295,7 +295,7 @@ public struct BasicPublish: EncodableMethod, Equatable {
     @inlinable
     public init(from reader: inout WireReader) throws(DecodeError) {
         _ = try reader.readUInt16()
-        self.exchange = try reader.readName()
+        self.exchange = try reader.readShortString()
         self.routingKey = try reader.readShortString()
         let bits3 = try reader.readUInt8()
         self.mandatory = bits3 & 1 != 0

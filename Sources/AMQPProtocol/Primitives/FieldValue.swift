@@ -103,13 +103,19 @@ extension FieldValue {
 
     /// Whether RabbitMQ takes two values for the same argument.
     ///
-    /// Integers are compared by value whatever their width, and so are the two floating-point types; truth values by their
-    /// meaning; everything else must agree in type and octets.
+    /// Integers and timestamps are compared by value whatever their width, and so are the two floating-point types; truth
+    /// values by their meaning; everything else must agree in type and octets.
     public func isEquivalent(to other: FieldValue) -> Bool {
-        if let left = self.integerValue, let right = other.integerValue { return left == right }
+        if let left = self.wholeNumber, let right = other.wholeNumber { return left == right }
         if let left = self.booleanValue, let right = other.booleanValue { return left == right }
         if let left = self.floatingValue, let right = other.floatingValue { return left == right }
         return self == other
+    }
+
+    /// Any integer or timestamp; wide enough that signed and unsigned 64 bits compare by value.
+    private var wholeNumber: Int128? {
+        if case .timestamp(let seconds) = self { return Int128(seconds) }
+        return self.integerValue.map { Int128($0) }
     }
 
     private var floatingValue: Double? {
