@@ -80,7 +80,7 @@ class Connection:
     def __init__(self, limit):
         self.host, self.port, self.user, self.password = address()
         self.limit, self.buffer, self.inbox = limit, bytearray(), collections.defaultdict(collections.deque)
-        self.partial, self.heartbeats, self.frame_max, self.tuned = {}, 0, 131072, None
+        self.partial, self.heartbeats, self.frame_max, self.tuned, self.last_channel = {}, 0, 131072, None, 0
         self.socket = socket.create_connection((self.host, self.port), timeout=max(0.1, limit - time.monotonic()))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -176,7 +176,11 @@ class Connection:
         while not self.inbox[channel]:
             if channel != 0 and self.inbox[0] and self.inbox[0][0].name == "connection.close":
                 raise Failure(f"the broker closed the connection: {self.inbox[0][0]!r}")
-            number, event = self.read_event(max(0.001, until - time.monotonic()))
+            try:
+                number, event = self.read_event(max(0.001, until - time.monotonic()))
+            except (Silence, Closed) as problem:
+                others = [f"{event!r} on channel {number}" for number, kept in self.inbox.items() for event in kept]
+                raise type(problem)(f"{problem}, but {others[0]} came") if others else problem from None
             self.inbox[number].append(event)
         return self.inbox[channel].popleft()
 
@@ -229,9 +233,9 @@ class Connection:
         return self.expect(name + "-ok")
 
     def channel(self, number=None):
-        """Opens a channel, the lowest that was not opened by this yet."""
-        self.last_channel = number or getattr(self, "last_channel", 0) + 1
-        channel = Channel(self, self.last_channel)
+        """Opens a channel, of the next number if none is given."""
+        self.last_channel += number is None
+        channel = Channel(self, number or self.last_channel)
         channel.rpc("channel.open")
         return channel
 
@@ -349,6 +353,16 @@ class Channel:
         event = self.expect("basic.get-ok", "basic.get-empty")
         return event if event.name == "basic.get-ok" else None
 
+    def fill(self, queue, *bodies):
+        """Publishes to a queue and waits until all of it is there, on a channel of its own."""
+        feeder = self.connection.channel(2000 + self.number)
+        feeder.rpc("confirm.select")
+        for body in bodies:
+            feeder.publish(body, key=queue)
+        while bodies and (event := feeder.expect("basic.ack")).delivery_tag < len(bodies):
+            true(event.delivery_tag > 0, "confirm of tag 0")
+        feeder.close()
+
     def drain(self, queue):
         """The bodies of all ready messages, which are taken out of the queue."""
         bodies = []
@@ -371,7 +385,10 @@ class Channel:
                  arguments=arguments.get("arguments", {}))
 
     def counts(self, queue):
-        """Ready messages and consumers of a queue."""
+        """Ready messages and consumers of a queue.
+
+        RabbitMQ may answer before what was sent ahead has reached the queue, so checks wait for what they expect, see
+        `Bench.counts`."""
         ok = self.rpc("queue.declare", queue=queue, passive=True)
         return ok.message_count, ok.consumer_count
 

@@ -106,6 +106,13 @@ class Bench:
                 raise Silence(f"not within {timeout} s: {what}")
             time.sleep(0.03)
 
+    def counts(self, channel, queue, messages, consumers=None):
+        """Waits until a queue has so many ready messages (and consumers)."""
+        def seen():
+            found = channel.counts(queue)
+            return found == (messages, consumers) if consumers is not None else found[0] == messages
+        self.eventually(seen, f"{messages} messages" + ("" if consumers is None else f", {consumers} consumers"))
+
     def sleep(self, seconds):
         """Waits, within the time the check has."""
         if time.monotonic() + seconds > self.limit:

@@ -17,10 +17,16 @@ def begin_publish(ch, key="raw.nowhere"):
 
 @behaviour(43)
 def a_wrong_frame_end(t):
+    waiting = []
     for channel, payload in ((1, method("channel.open")), (1, b"abcd"), (0, b"\0\x0a\0\x33")):
         c = t.connect()
         c.write(frame(METHOD, channel, payload, end=b"\0"))
-        c.expect_close(501, None, f"type 1, all octets = {erlang(payload)}: {{invalid_frame_end_marker,0}}")
+        waiting.append((c, payload))
+    for c, payload in waiting:
+        check_close(c.expect("connection.close"), "connection.close", 501, None,
+                    f"type 1, all octets = {erlang(payload)}: {{invalid_frame_end_marker,0}}")
+    for c, _ in waiting:
+        c.expect_eof()
 
 
 @behaviour(44)
@@ -318,7 +324,7 @@ def contents_of_several_channels_interleave(t):
             control.rpc("queue.declare", queue=queue, passive=True)
     for ch in channels:
         ch.barrier()
-    t.eventually(lambda: control.counts(queue)[0] == 4, "four messages in the queue")
+    t.counts(control, queue, 4)
     got = {}
     while (message := control.get(queue)) is not None:
         got[message.properties["app_id"]] = message.body

@@ -17,11 +17,11 @@ def declare_ok_counts(t):
         ch.publish(b"x", key=queue)
     ch.barrier()
     true(other.get(queue, no_ack=False) is not None, "a message to get")
-    equal(ch.counts(queue), (4, 0), "after a get that is not acknowledged")
+    t.counts(ch, queue, 4, 0)
     other.rpc("basic.qos", prefetch_count=1)
     other.consume(queue)
     other.deliver()
-    equal(ch.counts(queue), (3, 1), "with a consumer that holds one")
+    t.counts(ch, queue, 3, 1)
     ok = ch.rpc("queue.declare", queue=queue)
     equal((ok.message_count, ok.consumer_count), (3, 1), "not only passively")
 
@@ -46,7 +46,7 @@ def an_empty_name_is_the_last_queue(t):
     equal(ch.get("").body, b"1")
     equal(ch.rpc("queue.purge").message_count, 1)
     tag = ch.consume("")
-    equal(ch.counts(last), (0, 1))
+    t.counts(ch, last, 0, 1)
     ch.rpc("basic.cancel", consumer_tag=tag)
     ch.rpc("queue.declare", queue=first, passive=True)
     ch.rpc("queue.unbind", queue=last, exchange="amq.direct", routing_key="raw.k." + last)
@@ -286,7 +286,7 @@ def purge_leaves_what_is_unacknowledged(t):
     equal(ch.drain(queue), [b"1"])
     ch.publish(b"4", key=queue)
     ch.send("queue.purge", queue=queue, nowait=True)
-    equal(ch.counts(queue), (0, 0))
+    t.counts(ch, queue, 0, 0)
     ch.refused(404, "queue.purge", "no queue 'raw.nothing' in vhost '/'", queue="raw.nothing")
 
 
