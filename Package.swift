@@ -90,6 +90,12 @@ let package = Package(
         .executableTarget(name: "specgen", swiftSettings: strict),
 
         // MARK: Test support.
+        .target(name: "CAllocationCounter"),
+        .executableTarget(
+            name: "AllocationBudgets",
+            dependencies: ["AMQPProtocol", "BrokerCore", "CAllocationCounter"],
+            swiftSettings: hotPath
+        ),
         .target(name: "BrokerSimulation", dependencies: ["BrokerCore", "AMQPProtocol"], swiftSettings: strict),
 
         // MARK: Tests, one per library, plus two that cut across.
