@@ -92,6 +92,8 @@ struct ConnectionState: ~Copyable {
     // Channels.
     var channels = ChannelTable()
     var channelCount = 0
+    /// Channels that were closed since the current read began: late acknowledgements for them are ignored.
+    var closedInThisRead: [UInt16] = []
 
     /// Parts of taking the connection down that have not been answered.
     var pendingTeardown = 0

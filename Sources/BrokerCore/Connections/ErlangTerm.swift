@@ -1,5 +1,10 @@
 /// Bytes as RabbitMQ prints them in its refusals: an Erlang binary.
 enum ErlangTerm {
+    /// Always `<<1,2,3>>`.
+    static func octets(_ bytes: UnsafeRawBufferPointer) -> String {
+        "<<" + bytes.prefix(256).map { String($0) }.joined(separator: ",") + (bytes.count > 256 ? "" : ">>")
+    }
+
     /// `<<"text">>` for printable bytes, `<<1,2,3>>` for others.
     static func binary(_ bytes: UnsafeRawBufferPointer) -> String {
         guard !bytes.isEmpty else { return "<<>>" }
@@ -9,7 +14,7 @@ enum ErlangTerm {
         // A reply text holds 255 octets: more than that many bytes need not be rendered.
         let shown = bytes.prefix(256)
         guard isPrintable else {
-            return "<<" + shown.map { String($0) }.joined(separator: ",") + (bytes.count > 256 ? "" : ">>")
+            return Self.octets(bytes)
         }
         var text = "<<\""
         for byte in shown {

@@ -1,5 +1,16 @@
 internal import AMQPProtocol
 
+extension ShortString {
+    /// A reply text; one above 255 octets is cut and ends in dots, as RabbitMQ does.
+    init(replyText text: String) {
+        guard text.utf8.count > FrameLimits.maxShortStringBytes else {
+            self.init(truncating: text)
+            return
+        }
+        self = ShortString(Array(text.utf8.prefix(252)) + Array("...".utf8)) ?? ""
+    }
+}
+
 /// The end of connections and channels, whoever wants it.
 ///
 /// A connection that ends takes down its channels (their consumers leave, their deliveries go back to their queues) and
@@ -25,7 +36,7 @@ extension Shard {
         self.sendMethod(
             ConnectionClose(
                 replyCode: code.rawValue,
-                replyText: ShortString(truncating: explanation),
+                replyText: ShortString(replyText: explanation),
                 classID: method.classID,
                 methodID: method.methodID
             ),
@@ -155,7 +166,7 @@ extension Shard {
         self.sendMethod(
             ChannelClose(
                 replyCode: code.rawValue,
-                replyText: ShortString(truncating: "\(code.name) - \(text)"),
+                replyText: ShortString(replyText: "\(code.name) - \(text)"),
                 classID: method.classID,
                 methodID: method.methodID
             ),
@@ -223,6 +234,7 @@ extension Shard {
         }
         connection.pointee.channels[channel.pointee.number] = nil
         connection.pointee.channelCount -= 1
+        connection.pointee.closedInThisRead.append(channel.pointee.number)
         if connection.pointee.lastChannel == channel {
             connection.pointee.lastChannel = nil
         }
@@ -259,6 +271,13 @@ extension Shard {
             return
         }
         guard let method = self.decodeMethod(connection, payload) else { return }
+        switch method {
+        case .basicAck, .basicNack, .basicReject:
+            // Sent before the client could know that its channel was closed.
+            if connection.pointee.closedInThisRead.contains(header.channel) { return }
+        default:
+            break
+        }
         guard case .channelOpen = method else {
             self.closeConnection(connection, .channelError, "expected 'channel.open'", method.id)
             return

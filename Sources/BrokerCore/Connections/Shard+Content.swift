@@ -67,7 +67,7 @@ extension Shard {
             self.closeChannel(
                 channel,
                 .preconditionFailed,
-                "message size \(bodySize) is larger than max size \(limit)",
+                "message size \(bodySize) is larger than configured max size \(limit)",
                 BasicPublish.id
             )
             return

@@ -132,6 +132,13 @@ extension Shard {
                 "unexpected method in connection state running",
                 method.id
             )
+        case (_, .awaitingOpen):
+            self.closeConnection(
+                connection,
+                .channelError,
+                "unexpected method in connection state opening",
+                method.id
+            )
         default:
             self.refuse(connection, "\(method.id.name) out of its place in the handshake")
         }

@@ -124,7 +124,8 @@ extension Shard {
         guard case .array(let array) = value else { return nil }
         var keys: [[UInt8]] = []
         for element in array {
-            guard case .longString(let key) = element else { return nil }
+            // RabbitMQ passes over what is no string.
+            guard case .longString(let key) = element else { continue }
             // A key that no binding can have still counts as one: it just matches little.
             keys.append(Array(key.prefix(255)))
         }
@@ -132,10 +133,7 @@ extension Shard {
     }
 
     private static func describeCopies(_ name: ShortString, _ value: FieldValue) -> String {
-        if case .array = value {
-            return "{unacceptable_type_in_header,<<\"\(name)\">>}"
-        }
-        return "{unacceptable_type_in_header,{<<\"\(name)\">>,\(value.rabbitTypeName)}}"
+        "{unacceptable_type_in_header,\"\(name)\",\(value.rabbitTypeName)}"
     }
 
     private static func encode(_ properties: BasicProperties) -> [UInt8] {

@@ -33,7 +33,7 @@ extension Shard {
                 self.closeConnection(
                     connection,
                     .frameError,
-                    "cannot decode \(ErlangTerm.binary(arguments))",
+                    "cannot decode \(ErlangTerm.octets(arguments))",
                     id
                 )
             }
@@ -80,7 +80,14 @@ extension Shard {
     ) {
         guard header.type == FrameType.method, payload.count >= 4 else { return }
         let id = UInt32(bigEndian: payload.loadUnaligned(as: UInt32.self))
-        if id == ChannelClose.id.rawValue {
+        if id == ChannelOpen.id.rawValue {
+            self.closeConnection(
+                channel.pointee.connection,
+                .channelError,
+                "second 'channel.open' seen",
+                ChannelOpen.id
+            )
+        } else if id == ChannelClose.id.rawValue {
             self.sendMethod(ChannelCloseOk(), channel)
         } else if id == ChannelCloseOk.id.rawValue {
             self.endChannel(channel, owesCloseOk: false)

@@ -110,7 +110,7 @@ extension Shard {
                     .preconditionFailed,
                     "invalid arg 'x-priority' for queue '\(info.name)' in vhost "
                         + "'\(channel.pointee.connection.pointee.virtualHost?.name ?? "/")': "
-                        + "{unacceptable_type,\(value.rabbitTypeName)}",
+                        + "\"expected integer, got \(value.rabbitTypeName)\"",
                     BasicConsume.id
                 )
                 return

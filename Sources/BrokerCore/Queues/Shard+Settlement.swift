@@ -20,10 +20,9 @@ extension Shard {
             self.settleOrDefer(channel, tag, entry, outcome)
             return
         }
-        // 0 is everything; a tag beyond the last delivery, or at which nothing is open, is refused.
+        // 0 is everything; any other tag must be open itself.
         if tag != 0 {
-            guard tag < channel.pointee.nextDeliveryTag, let first = channel.pointee.ledger.firstKey, first <= tag
-            else {
+            guard channel.pointee.ledger.value(tag) != nil else {
                 self.refuseTag(channel, tag, method)
                 return
             }

@@ -144,6 +144,9 @@ public final class Shard {
         self.now = now
         guard let connection = self.connection(id), let base = bytes.baseAddress else { return }
         connection.pointee.lastReceived = now
+        if !connection.pointee.closedInThisRead.isEmpty {
+            connection.pointee.closedInThisRead = []
+        }
         self.consumeInput(connection, base, bytes.count)
         self.dispatchTouchedQueues()
     }
