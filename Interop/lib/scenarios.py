@@ -206,6 +206,8 @@ def main(folder: str) -> None:
         for item in chosen:
             print(f"{item.name}\t{item.shows}")
         sys.exit(0)
+    # Also when it was started in the background of a script, where SIGINT is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         outcomes = _run_all(folder, chosen, options.jobs)

@@ -1,10 +1,10 @@
 """What only py-amqp lets a program do: the rest of the error codes, AMQPLAIN, methods that nobody else sends."""
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import amqp
 from scenarios import scenario, unique, url
-from urllib.parse import urlsplit
 
 
 def _connect(**options: object) -> amqp.Connection:

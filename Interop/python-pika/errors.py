@@ -110,7 +110,9 @@ def _(channel, name):
     channel.exchange_declare(f"amq.{name}")
 
 
-@refused("403 deleting amq.direct", "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed")
+@refused(
+    "403 deleting amq.direct", "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed"
+)
 def _(channel, name):
     channel.exchange_delete("amq.direct")
 
