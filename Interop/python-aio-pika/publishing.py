@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import aio_pika
 import aiormq
@@ -49,9 +49,9 @@ async def properties() -> None:
     sent = Message(
         bytes(range(256)) * 1024,
         headers={
-            "text": "grüße", "number": -1, "large": 2**40, "fraction": 0.5, "bytes": bytearray(b"\x00\xff"), "yes": True,
-            "nothing": None, "list": [1, "two", [3]], "table": {"inner": {"deep": 1}},
-            "time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+            "text": "grüße", "number": -1, "large": 2**40, "fraction": 0.5, "bytes": bytearray(b"\x00\xff"),
+            "yes": True, "nothing": None, "list": [1, "two", [3]], "table": {"inner": {"deep": 1}},
+            "time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         },
         content_type="application/octet-stream",
         content_encoding="identity",
@@ -61,7 +61,7 @@ async def properties() -> None:
         reply_to="reply",
         expiration=60,
         message_id="message",
-        timestamp=datetime(2026, 1, 2, tzinfo=timezone.utc),
+        timestamp=datetime(2026, 1, 2, tzinfo=UTC),
         type="type",
         user_id="guest",
         app_id="interop",

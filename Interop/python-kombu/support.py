@@ -1,6 +1,5 @@
 """What the scenarios here share."""
 
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,5 +20,5 @@ def drain(connection: Connection, until: Callable[[], object], seconds: float = 
         assert time.monotonic() < deadline, f"not so after {seconds:g} s"
         try:
             connection.drain_events(timeout=0.1)
-        except socket.timeout:
+        except TimeoutError:
             pass
