@@ -169,6 +169,18 @@ struct IncomingMessage {
     /// Memory laid out as a large ``MessageRecord`` that the store may take over.
     var ownBuffer: UnsafeMutableRawPointer?
 
+    /// The message's parts.
+    var view: MessageView {
+        MessageView(
+            names: self.names,
+            namesSize: self.namesSize,
+            properties: self.properties,
+            propertiesSize: self.propertiesSize,
+            body: self.body,
+            bodySize: self.bodySize
+        )
+    }
+
     var exchange: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: self.names + 1, count: Int(self.names.load(as: UInt8.self)))
     }

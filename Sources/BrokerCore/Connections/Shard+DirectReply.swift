@@ -133,14 +133,7 @@ extension Shard {
             ),
             channel
         )
-        self.writeContent(
-            connection,
-            channel: channel.pointee.number,
-            properties: record.properties,
-            propertiesSize: record.propertiesSize,
-            body: record.body,
-            bodySize: record.bodySize
-        )
+        self.writeContent(connection, channel: channel.pointee.number, record.view)
     }
 
     /// `queue.declare` of a reply address: tells whether the requester is still there.

@@ -123,13 +123,16 @@ extension Shard {
             let queue = channel.pointee.route.localQueue
         {
             // The usual publisher: the same exchange and key as last time, one queue, on this shard.
-            let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
-            let slot = self.storeMessage(message, references: 1)
-            self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             if channel.pointee.mode == .confirm {
                 channel.pointee.confirms.addSettled()
                 self.confirmsChanged(channel)
             }
+            if self.handOver(message, queue) {
+                return false
+            }
+            let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
+            let slot = self.storeMessage(message, references: 1)
+            self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             return message.ownBuffer != nil
         }
         return self.publishRouted(&message, on: channel)
@@ -388,13 +391,6 @@ extension Shard {
             ),
             channel
         )
-        self.writeContent(
-            channel.pointee.connection,
-            channel: channel.pointee.number,
-            properties: message.properties,
-            propertiesSize: message.propertiesSize,
-            body: message.body,
-            bodySize: message.bodySize
-        )
+        self.writeContent(channel.pointee.connection, channel: channel.pointee.number, message.view)
     }
 }

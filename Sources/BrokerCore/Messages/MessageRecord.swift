@@ -63,6 +63,18 @@ struct MessageRecord {
 
     var body: UnsafeMutableRawPointer { self.base + Self.headerSize + self.namesSize + self.propertiesSize }
 
+    /// The message's parts.
+    var view: MessageView {
+        MessageView(
+            names: self.names,
+            namesSize: self.namesSize,
+            properties: self.properties,
+            propertiesSize: self.propertiesSize,
+            body: self.body,
+            bodySize: self.bodySize
+        )
+    }
+
     /// The exchange's name, without its length octet.
     var exchange: UnsafeRawBufferPointer {
         let length = Int(self.names.load(as: UInt8.self))
@@ -90,4 +102,16 @@ struct MessageRecord {
         let sizes = UInt32(truncatingIfNeeded: namesSize) | UInt32(truncatingIfNeeded: propertiesSize) << 10
         base.storeBytes(of: sizes, toByteOffset: 12, as: UInt32.self)
     }
+}
+
+/// The parts of a message in wire form, wherever they lie.
+struct MessageView {
+    /// Exchange and routing key with their length octets.
+    var names: UnsafeRawPointer
+    var namesSize: Int
+    /// Flags and values.
+    var properties: UnsafeRawPointer
+    var propertiesSize: Int
+    var body: UnsafeRawPointer
+    var bodySize: Int
 }

@@ -369,14 +369,7 @@ extension Shard {
             ),
             channel
         )
-        self.writeContent(
-            channel.pointee.connection,
-            channel: channel.pointee.number,
-            properties: record.properties,
-            propertiesSize: record.propertiesSize,
-            body: record.body,
-            bodySize: record.bodySize
-        )
+        self.writeContent(channel.pointee.connection, channel: channel.pointee.number, record.view)
     }
 
     /// `queue.purge`.

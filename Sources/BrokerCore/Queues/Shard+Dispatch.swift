@@ -127,7 +127,7 @@ extension Shard {
         let isRedelivered = delivery.entry.flags.contains(.redelivered)
         if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
             let record = self.store.record(delivery.entry.slot)
-            self.writeDelivery(channel, local, record, serial: serial, isRedelivered: isRedelivered)
+            self.writeDelivery(channel, local, record.view, serial: serial, isRedelivered: isRedelivered)
         } else {
             self.forwardDelivery(consumer, delivery, serial: serial)
         }
@@ -139,12 +139,30 @@ extension Shard {
         }
     }
 
+    /// Hands a message from the read buffer straight to a consumer, without storing it.
+    ///
+    /// Only when nothing waits in the queue, the consumer whose turn it is lives here, does not acknowledge, and has
+    /// room. Returns whether that was so.
+    @inline(__always)
+    func handOver(_ message: IncomingMessage, _ queue: UnsafeMutablePointer<QueueState>) -> Bool {
+        guard !queue.pointee.hasReady, let id = queue.pointee.rotation.first,
+            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck,
+            let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer,
+            self.hasRoom(channel.pointee.connection)
+        else { return false }
+        let serial = consumer.pointee.nextSerial
+        consumer.pointee.nextSerial = serial &+ 1
+        self.writeDelivery(channel, local, message.view, serial: serial, isRedelivered: false)
+        queue.pointee.rotation.rotate()
+        return true
+    }
+
     /// Writes `basic.deliver` with its content, and notes it in the channel's ledger.
     @inline(__always)
     func writeDelivery(
         _ channel: UnsafeMutablePointer<ChannelState>,
         _ consumer: UnsafeMutablePointer<ChannelConsumer>,
-        _ record: MessageRecord,
+        _ message: MessageView,
         serial: UInt64,
         isRedelivered: Bool
     ) {
@@ -156,24 +174,17 @@ extension Shard {
             consumer.pointee.unacknowledged &+= 1
         }
         let prefixSize = consumer.pointee.deliverPrefixSize
-        let namesSize = record.namesSize
+        let namesSize = message.namesSize
         let size = prefixSize &+ 9 &+ namesSize &+ 1
         let out = self.reserve(connection, size)
         Bytes.copy(out, consumer.pointee.deliverPrefix, prefixSize)
         out.storeBytes(of: UInt32(truncatingIfNeeded: size &- 8).bigEndian, toByteOffset: 3, as: UInt32.self)
         out.storeBytes(of: tag.bigEndian, toByteOffset: prefixSize, as: UInt64.self)
         out.storeBytes(of: isRedelivered ? 1 : 0, toByteOffset: prefixSize &+ 8, as: UInt8.self)
-        Bytes.copy(out + (prefixSize &+ 9), record.names, namesSize)
+        Bytes.copy(out + (prefixSize &+ 9), message.names, namesSize)
         out.storeBytes(of: FrameLimits.frameEnd, toByteOffset: size &- 1, as: UInt8.self)
         self.commit(connection, size)
-        self.writeContent(
-            connection,
-            channel: channel.pointee.number,
-            properties: record.properties,
-            propertiesSize: record.propertiesSize,
-            body: record.body,
-            bodySize: record.bodySize
-        )
+        self.writeContent(connection, channel: channel.pointee.number, message)
     }
 
     /// Copies a delivery into the batch for the consumer's shard.

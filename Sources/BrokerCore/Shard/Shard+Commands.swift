@@ -211,7 +211,7 @@ extension Shard {
         }
         let isRedelivered = message.flags.contains(.redelivered)
         message.withRecord { stored in
-            self.writeDelivery(channel, consumer, stored, serial: serial, isRedelivered: isRedelivered)
+            self.writeDelivery(channel, consumer, stored.view, serial: serial, isRedelivered: isRedelivered)
         }
     }
 

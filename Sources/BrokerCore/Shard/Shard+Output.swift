@@ -100,11 +100,12 @@ extension Shard {
     func writeContent(
         _ connection: UnsafeMutablePointer<ConnectionState>,
         channel: UInt16,
-        properties: UnsafeRawPointer,
-        propertiesSize: Int,
-        body: UnsafeRawPointer,
-        bodySize: Int
+        _ message: MessageView
     ) {
+        let properties = message.properties
+        let propertiesSize = message.propertiesSize
+        let body = message.body
+        let bodySize = message.bodySize
         let headerSize = 7 &+ 12 &+ propertiesSize &+ 1
         let maxPayload = connection.pointee.maxPayload
         // Header and a body that fits into one frame together, which is the usual case.

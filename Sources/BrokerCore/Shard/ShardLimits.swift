@@ -9,7 +9,7 @@ enum ShardLimits {
     /// Octets over the negotiated frame size that are tolerated, as RabbitMQ does.
     static let frameTolerance = 8
     /// Octets written for a connection that the socket has not taken, above which it gets no deliveries.
-    static let outputBytes = 128 * 1024
+    static let outputBytes = 256 * 1024
     /// First block lent to a connection in a turn.
     static let firstOutputBlock = 4 * 1024
     /// Later blocks.
