@@ -31,6 +31,7 @@ class Scenario:
     name: str
     function: Callable[[], None]
     limit: float
+    later: str | None
 
     @property
     def shows(self) -> str:
@@ -45,13 +46,18 @@ class Skipped(Exception):
 _scenarios: list[Scenario] = []
 
 
-def scenario(name: str, limit: float = 60) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Registers the function below as a scenario. Its first docstring says what must be seen; `limit` is in seconds."""
+def scenario(
+    name: str, limit: float = 60, later: str | None = None
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Registers the function below as a scenario. Its docstring says what must be seen; `limit` is in seconds.
+
+    `later` names the issue that brings what the scenario needs; until then it runs with `--all` only.
+    """
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         if any(other.name == name for other in _scenarios):
             raise ValueError(f"two scenarios are called {name!r}")
-        _scenarios.append(Scenario(name, function, limit))
+        _scenarios.append(Scenario(name, function, limit, later))
         return function
 
     return register
@@ -116,7 +122,7 @@ class _Run:
     deadline: float
 
 
-def _start(item: Scenario) -> _Run:
+def _start(item: Scenario, run_all: bool) -> _Run:
     output = tempfile.TemporaryFile()
     sys.stdout.flush()
     process = os.fork()
@@ -131,6 +137,8 @@ def _start(item: Scenario) -> _Run:
         faulthandler.dump_traceback_later(max(item.limit - 0.5, 0.5))
         code = 1
         try:
+            if item.later and not run_all:
+                raise Skipped(item.later)
             item.function()
             code = 0
         except Skipped as reason:
@@ -171,12 +179,12 @@ def _report(run: _Run, folder: str, code: int | None) -> str:
     return outcome
 
 
-def _run_all(folder: str, chosen: list[Scenario], jobs: int) -> list[str]:
+def _run(folder: str, chosen: list[Scenario], jobs: int, run_all: bool) -> list[str]:
     outcomes, waiting, running = [], list(chosen), []
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                running.append(_start(waiting.pop(0)))
+                running.append(_start(waiting.pop(0), run_all))
             for run in list(running):
                 ended, status = os.waitpid(run.process, os.WNOHANG)
                 if not ended and time.monotonic() < run.deadline:
@@ -198,6 +206,7 @@ def main(folder: str) -> None:
     parser = argparse.ArgumentParser(description=f"Scenarios of {folder}; MARTLET_URL names the broker.")
     parser.add_argument("--list", action="store_true", help="print names and what they show, run nothing")
     parser.add_argument("--only", metavar="NAME", default=os.environ.get("MARTLET_ONLY", ""))
+    parser.add_argument("--all", action="store_true", help="also those that wait for a later issue")
     # Three at a time: most scenarios wait most of the time.
     parser.add_argument("--jobs", metavar="N", type=int, default=3)
     options = parser.parse_args()
@@ -210,7 +219,7 @@ def main(folder: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        outcomes = _run_all(folder, chosen, options.jobs)
+        outcomes = _run(folder, chosen, options.jobs, options.all)
     except KeyboardInterrupt:
         sys.exit(1)
     passed, failed, skipped = (outcomes.count(outcome) for outcome in ("passed", "failed", "skipped"))
