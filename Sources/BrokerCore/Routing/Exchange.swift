@@ -1,0 +1,161 @@
+import AMQPProtocol
+
+/// An exchange as it travels between shards.
+struct ExchangeDefinition: Equatable, Sendable {
+    /// The name; empty for the default exchange only.
+    var name: ShortString
+    /// How it routes.
+    var type: ExchangeType
+    /// Whether it survives a restart.
+    var isDurable: Bool
+    /// Whether it goes with the last binding that has it as source.
+    var isAutoDelete: Bool
+    /// Whether clients may not publish to it.
+    var isInternal: Bool
+    /// The arguments as declared.
+    var arguments: FieldTable
+}
+
+/// An exchange in a replica of the topology.
+final class Exchange {
+    /// What finds the bindings of a message, one kind for each exchange type.
+    private enum Router {
+        case direct(DirectExchange)
+        case fanout(FanoutExchange)
+        case topic(TopicTrie)
+        case headers(HeadersExchange)
+    }
+
+    private struct BindingKey: Hashable {
+        let kind: BindingDefinition.DestinationKind
+        let destination: ShortString
+        let routingKey: ShortString
+        let arguments: FieldTable
+
+        init(_ definition: BindingDefinition) {
+            self.kind = definition.kind
+            self.destination = definition.destination
+            self.routingKey = definition.routingKey
+            self.arguments = definition.arguments
+        }
+    }
+
+    /// What was declared.
+    let definition: ExchangeDefinition
+    /// Where messages go that find no binding here; nil when nothing was declared.
+    let alternate: ShortString?
+    private let router: Router
+    private var index: [BindingKey: Binding] = [:]
+    /// The bindings with this exchange as source.
+    private(set) var outgoing = BindingList(.source)
+    /// The bindings that lead here.
+    private(set) var incoming = BindingList(.destination)
+    /// The look for a message's queues that came here last; see ``RouteTargets``.
+    var routeStamp: UInt64 = 0
+
+    /// Makes an exchange without bindings; `seed` guards its hash tables.
+    init(_ definition: ExchangeDefinition, seed: UInt64) {
+        self.definition = definition
+        self.alternate = definition.arguments["alternate-exchange"]?.stringValue.flatMap { ShortString($0) }
+        self.router =
+            switch definition.type {
+            case .direct: .direct(DirectExchange(seed: seed))
+            case .fanout: .fanout(FanoutExchange())
+            case .topic: .topic(TopicTrie(seed: seed))
+            case .headers: .headers(HeadersExchange())
+            }
+    }
+
+    /// The name; empty for the default exchange.
+    var name: ShortString { self.definition.name }
+
+    /// The binding that is the same as the one described; nil when there is none.
+    func binding(_ definition: BindingDefinition) -> Binding? {
+        self.index[BindingKey(definition)]
+    }
+
+    /// Why a binding from an exchange of this type cannot be, in RabbitMQ's words; nil when it can.
+    func validate(_ definition: BindingDefinition) -> String? {
+        switch self.router {
+        case .direct: DirectExchange.validate(definition)
+        case .fanout: FanoutExchange.validate(definition)
+        case .topic: TopicTrie.validate(definition)
+        case .headers: HeadersExchange.validate(definition)
+        }
+    }
+
+    /// Adds a binding unless it is there; says whether it was new.
+    @discardableResult
+    func bind(_ definition: BindingDefinition, to destination: Destination) -> Bool {
+        let key = BindingKey(definition)
+        guard self.index[key] == nil else { return false }
+        let binding = Binding(definition, from: self, to: destination)
+        self.index[key] = binding
+        self.outgoing.insert(binding)
+        switch destination {
+        case .queue(let queue): queue.incoming.insert(binding)
+        case .exchange(let exchange): exchange.incoming.insert(binding)
+        }
+        switch self.router {
+        case .direct(let router): router.bind(binding)
+        case .fanout(let router): router.bind(binding)
+        case .topic(let router): router.bind(binding)
+        case .headers(let router): router.bind(binding)
+        }
+        return true
+    }
+
+    /// Takes a binding of this exchange out of every list; cost does not depend on how many there are.
+    func unbind(_ binding: Binding) {
+        self.index[BindingKey(binding.definition)] = nil
+        self.outgoing.remove(binding)
+        switch binding.destination {
+        case .queue(let queue): queue.incoming.remove(binding)
+        case .exchange(let exchange): exchange.incoming.remove(binding)
+        }
+        switch self.router {
+        case .direct(let router): router.unbind(binding)
+        case .fanout(let router): router.unbind(binding)
+        case .topic(let router): router.unbind(binding)
+        case .headers(let router): router.unbind(binding)
+        }
+    }
+
+    /// Takes out every binding from and to this exchange.
+    func unbindAll() {
+        while let binding = self.outgoing.items.last {
+            self.unbind(binding)
+        }
+        while let binding = self.incoming.items.last {
+            binding.source.unbind(binding)
+        }
+    }
+
+    /// Breaks the reference cycles between bindings and what they lead to; the exchange is of no use afterwards.
+    func releaseBindings() {
+        self.incoming.removeAll()
+    }
+
+    /// Adds the destinations of a message with one routing key; says whether there was any binding.
+    @inline(__always)
+    func route(
+        _ routingKey: UnsafeRawBufferPointer,
+        _ headers: inout MessageHeaders,
+        into targets: inout RouteTargets
+    ) -> Bool {
+        switch self.router {
+        case .direct(let router): router.route(routingKey, into: &targets)
+        case .fanout(let router): router.route(into: &targets)
+        case .topic(let router): router.route(routingKey, into: &targets)
+        case .headers(let router): router.route(&headers, into: &targets)
+        }
+    }
+
+    /// Whether a further routing key (`CC`, `BCC`) can lead to other queues.
+    var usesRoutingKey: Bool {
+        switch self.router {
+        case .direct, .topic: true
+        case .fanout, .headers: false
+        }
+    }
+}

@@ -1,0 +1,34 @@
+import AMQPProtocol
+
+extension FieldValue {
+    /// Whether two values are one to RabbitMQ once their tags are forgotten.
+    ///
+    /// Numbers and timestamps are compared by number, strings and byte arrays by octets. Truth values are no numbers, and
+    /// void equals only void.
+    func meansTheSame(as other: FieldValue) -> Bool {
+        if let left = self.wholeNumber, let right = other.wholeNumber { return left == right }
+        if let left = self.number, let right = other.number { return left == right }
+        if let left = self.octets, let right = other.octets { return left == right }
+        return self.isEquivalent(to: other)
+    }
+
+    private var wholeNumber: Int128? {
+        if case .timestamp(let seconds) = self { return Int128(seconds) }
+        return self.integerValue.map { Int128($0) }
+    }
+
+    private var number: Double? {
+        switch self {
+        case .float(let value): Double(value)
+        case .double(let value): value
+        default: self.wholeNumber.map { Double($0) }
+        }
+    }
+
+    private var octets: [UInt8]? {
+        switch self {
+        case .longString(let octets), .byteArray(let octets): octets
+        default: nil
+        }
+    }
+}

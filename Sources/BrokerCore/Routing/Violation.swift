@@ -1,0 +1,12 @@
+import AMQPProtocol
+
+/// A peer broke a rule: how far the damage goes, and what it is told.
+///
+/// The explanation comes without the reply code's name; whoever writes the close method puts `NAME - ` in front of it
+/// and cuts the result to the 255 octets of a short string.
+enum Violation: Error, Equatable, Sendable {
+    /// Ends the channel with `channel.close`; the connection goes on.
+    case channel(ReplyCode, text: String, method: MethodID)
+    /// Ends the connection with `connection.close`.
+    case connection(ReplyCode, text: String, method: MethodID)
+}

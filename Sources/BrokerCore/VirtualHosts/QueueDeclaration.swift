@@ -1,0 +1,78 @@
+import AMQPProtocol
+
+/// A `queue.declare` that is not passive, with the checks in RabbitMQ's order.
+struct QueueDeclaration {
+    /// The name without line breaks.
+    let name: ShortString
+    /// Whether we made the name.
+    let isServerNamed: Bool
+    /// Whether it shall survive a restart; never when it has an owner.
+    let isDurable: Bool
+    /// The connection that alone may use it; nil when it is not exclusive.
+    let owner: ConnectionAddress?
+    /// Whether it shall go with its last consumer.
+    let isAutoDelete: Bool
+    /// The arguments as they came.
+    let arguments: FieldTable
+
+    private static let method = QueueDeclare.id
+
+    /// Refuses names that only the broker may make, even those of queues that are there.
+    func checkName() throws(Violation) {
+        if self.isServerNamed {
+            // Only when the value is no type at all is the refusal left to the arguments' check.
+            let named = self.arguments[QueueArgument.queueType.name]?.stringValue.flatMap { QueueType($0) }
+            if let type = named, type == .quorum || type == .stream {
+                throw self.refused("Cannot declare a server-named queue for type \(type.rabbitName)")
+            }
+            return
+        }
+        // Our caller makes a name for queues without one, so that an empty name here is one of line breaks only.
+        guard !self.name.isEmpty else { throw self.refused("queue name is empty") }
+        guard !self.name.hasPrefix("amq.") else {
+            let text = "queue name '\(self.name)' contains reserved prefix 'amq.*'"
+            throw .channel(.accessRefused, text: text, method: Self.method)
+        }
+    }
+
+    /// Compares with the queue of that name.
+    func checkEquivalence(to queue: QueueInfo) throws(Violation) {
+        guard self.owner == queue.exclusiveOwner else { throw queue.locked(Self.method) }
+        let equivalence = Equivalence(subject: self.subject(in: queue.virtualHostName), method: Self.method)
+        try equivalence.check("durable", received: self.isDurable, current: queue.durable)
+        try equivalence.check("auto_delete", received: self.isAutoDelete, current: queue.autoDelete)
+        let type = QueueTypes(queue.parsed.queueType)
+        for argument in QueueArgument.allCases where argument.isCompared && argument.queueTypes.contains(type) {
+            if argument == .queueType, self.namesClassicOrNone, queue.parsed.queueType == .classic { continue }
+            try equivalence.check(argument.name, received: self.arguments, current: queue.arguments)
+        }
+    }
+
+    private var namesClassicOrNone: Bool {
+        guard let value = self.arguments[QueueArgument.queueType.name] else { return true }
+        return value.stringValue.flatMap { QueueType($0) } == .classic
+    }
+
+    /// Checks what only a new queue must fulfil; gives back what its arguments mean.
+    func checkNew(in host: VirtualHost) throws(Violation) -> QueueArguments {
+        if let limit = host.maxQueues, host.queueCount >= limit {
+            throw self.refused(
+                "cannot declare queue '\(self.name)': queue limit in vhost '\(host.name)' (\(limit)) is reached"
+            )
+        }
+        let subject = self.subject(in: host.name)
+        let parsed = try QueueArguments(parsing: self.arguments, of: subject)
+        guard parsed.queueType != .classic else { return parsed }
+        if self.isAutoDelete { throw self.refused("invalid property 'auto-delete' for \(subject)") }
+        if self.owner != nil { throw self.refused("invalid property 'exclusive-owner' for \(subject)") }
+        if !self.isDurable { throw self.refused("invalid property 'non-durable' for \(subject)") }
+        if parsed.queueType == .stream { throw self.refused("streams are not supported: \(subject)") }
+        return parsed
+    }
+
+    private func subject(in host: ShortString) -> String { "queue '\(self.name)' in vhost '\(host)'" }
+
+    private func refused(_ text: String) -> Violation {
+        .channel(.preconditionFailed, text: text, method: Self.method)
+    }
+}

@@ -1,0 +1,190 @@
+import AMQPProtocol
+
+/// The exchanges, queues and bindings of one virtual host in a replica of the topology.
+final class VirtualHost {
+    /// The name, such as `/`.
+    let name: ShortString
+    /// The most queues there may be; nil is no limit.
+    var maxQueues: Int?
+    private var exchanges: BytesTable<Exchange>
+    private var queues: BytesTable<QueueInfo>
+    private var routeEpoch: UInt64 = 0
+
+    /// Makes a virtual host with the predeclared exchanges; `seed` guards its hash tables.
+    init(name: ShortString, seed: UInt64) {
+        self.name = name
+        self.exchanges = BytesTable(seed: seed)
+        self.queues = BytesTable(seed: seed)
+        for definition in Self.predeclared {
+            self.add(Exchange(definition, seed: seed))
+        }
+    }
+
+    deinit {
+        // Bindings hold what they lead to, which lists them.
+        for name in self.queues.sortedKeys {
+            self.queues[name]?.incoming.removeAll()
+        }
+        for name in self.exchanges.sortedKeys {
+            self.exchanges[name]?.releaseBindings()
+        }
+    }
+
+    private static let predeclared: [ExchangeDefinition] = {
+        let rows: [(ShortString, ExchangeType, isInternal: Bool)] = [
+            ("", .direct, false),
+            ("amq.direct", .direct, false),
+            ("amq.fanout", .fanout, false),
+            ("amq.headers", .headers, false),
+            ("amq.match", .headers, false),
+            ("amq.rabbitmq.trace", .topic, true),
+            ("amq.topic", .topic, false),
+        ]
+        return rows.map { name, type, isInternal in
+            ExchangeDefinition(
+                name: name,
+                type: type,
+                isDurable: true,
+                isAutoDelete: false,
+                isInternal: isInternal,
+                arguments: .empty
+            )
+        }
+    }()
+
+    // MARK: Looking up
+
+    /// The queue with a name; nil when there is none.
+    @inline(__always)
+    func queue(named name: UnsafeRawBufferPointer) -> QueueInfo? { self.queues[name] }
+
+    /// The queue with a name; nil when there is none.
+    func queue(named name: ShortString) -> QueueInfo? { self.queues[name] }
+
+    /// The exchange with a name, the default one included; nil when there is none.
+    @inline(__always)
+    func exchange(named name: UnsafeRawBufferPointer) -> Exchange? { self.exchanges[name] }
+
+    /// The exchange with a name, the default one included; nil when there is none.
+    func exchange(named name: ShortString) -> Exchange? { self.exchanges[name] }
+
+    /// The number of queues.
+    var queueCount: Int { self.queues.count }
+
+    /// The names of all queues in order.
+    var queueNames: [ShortString] { self.queues.sortedKeys }
+
+    /// The names of all exchanges in order, the default one first.
+    var exchangeNames: [ShortString] { self.exchanges.sortedKeys }
+
+    // MARK: Routing
+
+    /// Finds the queues of a message.
+    ///
+    /// `extraKeys` are the further routing keys of `CC` and `BCC`. `headers` are the entries of the header table as they
+    /// came, without the length in front; they are decoded only if a headers exchange is reached. What `targets` held
+    /// before is forgotten. Every exchange is visited once, so that circles end, and every queue is found once.
+    func route(
+        exchange name: UnsafeRawBufferPointer,
+        routingKey: UnsafeRawBufferPointer,
+        extraKeys: [[UInt8]] = [],
+        headers: UnsafeRawBufferPointer? = nil,
+        into targets: inout RouteTargets
+    ) -> RouteOutcome {
+        // 64 bits do not run out: a billion messages a second take centuries.
+        self.routeEpoch &+= 1
+        targets.begin(epoch: self.routeEpoch)
+        if name.isEmpty {
+            self.routeToNamedQueues(routingKey, extraKeys, into: &targets)
+            return .routed
+        }
+        guard let start = self.exchanges[name] else { return .noExchange }
+        guard !start.definition.isInternal else { return .internalExchange }
+        var headers = MessageHeaders(encoded: headers)
+        targets.visit(start)
+        while let exchange = targets.nextExchange() {
+            var isFound = exchange.route(routingKey, &headers, into: &targets)
+            if !extraKeys.isEmpty, exchange.usesRoutingKey {
+                for key in extraKeys where key.withUnsafeBytes({ exchange.route($0, &headers, into: &targets) }) {
+                    isFound = true
+                }
+            }
+            if !isFound, let name = exchange.alternate, let alternate = self.exchanges[name] {
+                targets.visit(alternate)
+            }
+        }
+        return .routed
+    }
+
+    /// What the default exchange does: the key is the queue's name.
+    private func routeToNamedQueues(
+        _ routingKey: UnsafeRawBufferPointer,
+        _ extraKeys: [[UInt8]],
+        into targets: inout RouteTargets
+    ) {
+        if let queue = self.queues[routingKey] {
+            targets.add(queue)
+        }
+        for key in extraKeys {
+            if let queue = key.withUnsafeBytes({ self.queues[$0] }) {
+                targets.add(queue)
+            }
+        }
+    }
+
+    // MARK: Changing
+
+    /// Adds an exchange that is not there.
+    func add(_ exchange: Exchange) {
+        let old = self.exchanges.insert(exchange, for: exchange.name)
+        precondition(old == nil, "an exchange is added once")
+    }
+
+    /// Removes an exchange that is there, with its bindings.
+    func removeExchange(_ name: ShortString) {
+        guard let exchange = self.exchanges.remove(name) else {
+            preconditionFailure("only an exchange that is there is removed")
+        }
+        exchange.unbindAll()
+    }
+
+    /// Adds a queue that is not there.
+    func add(_ queue: QueueInfo) {
+        let old = self.queues.insert(queue, for: queue.name)
+        precondition(old == nil, "a queue is added once")
+    }
+
+    /// Removes a queue that is there, with its bindings.
+    func removeQueue(_ name: ShortString) {
+        guard let queue = self.queues.remove(name) else {
+            preconditionFailure("only a queue that is there is removed")
+        }
+        while let binding = queue.incoming.items.last {
+            binding.source.unbind(binding)
+        }
+    }
+
+    /// Adds a binding between what is there.
+    func add(_ definition: BindingDefinition) {
+        guard let source = self.exchanges[definition.source], let destination = self.destination(of: definition) else {
+            preconditionFailure("both ends of a new binding are there")
+        }
+        source.bind(definition, to: destination)
+    }
+
+    /// Removes a binding that is there.
+    func remove(_ definition: BindingDefinition) {
+        guard let source = self.exchanges[definition.source], let binding = source.binding(definition) else {
+            preconditionFailure("only a binding that is there is removed")
+        }
+        source.unbind(binding)
+    }
+
+    /// What a binding leads to; nil when it is not there.
+    func destination(of definition: BindingDefinition) -> Destination? {
+        switch definition.kind {
+        case .queue: self.queues[definition.destination].map { .queue($0) }
+        case .exchange: self.exchanges[definition.destination].map { .exchange($0) }
+        }
+    }
+}
