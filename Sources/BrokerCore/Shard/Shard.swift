@@ -268,6 +268,10 @@ public final class Shard {
             self.resumeStalledConsumers(connection)
             self.dispatchTouchedQueues()
         }
+        if connection.pointee.hasWindowDebts {
+            // There is room again: queues of other shards may send more.
+            self.reportWindowDebts()
+        }
         self.updateOutputPause(connection)
     }
 
