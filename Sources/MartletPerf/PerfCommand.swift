@@ -15,19 +15,21 @@ public struct PerfCommand: AsyncParsableCommand {
             deleted after it. Ctrl-C ends the run early and still shows the result.
 
             EXAMPLES
-              As fast as it goes, one publisher, one queue, one consumer:
+              As fast as it goes: one publisher, one queue, one consumer
                 martlet perf
-              A careful setup: confirms, persistent messages, acknowledgements in batches:
-                martlet perf --durable --persistent --confirm 1000 --prefetch 200 --ack 50 --size 1024
-              Latency at a steady 5,000 messages per second. Times count from when a message was
-              due, not from when it got out, so a server that stalls cannot hide it:
+              With care: confirms, persistent messages, acks in batches
+                martlet perf --durable --persistent --confirm 1000 --prefetch 200 \\
+                    --ack 50
+              Latency at a steady rate. A message's time counts from when it was due,
+              not from when it got out, so a server that stalls cannot hide it
                 martlet perf --rate 5000
-              One message to ten queues, and what it costs the server process:
-                martlet perf --exchange fanout --queues 10 --consumers 10 --server-pid 1234
-              Fifty of each, with a bound on what is under way:
-                martlet perf --publishers 50 --queues 50 --consumers 50 --max-inflight 20000
-              Memory per idle connection:
-                martlet perf --idle 2000 --hold 5 --server-pid 1234
+              Each message to ten queues, and what it costs the server process
+                martlet perf --exchange fanout --queues 10 --consumers 10 --server-pid PID
+              Fifty of each, at most 20,000 messages under way
+                martlet perf --publishers 50 --queues 50 --consumers 50 \\
+                    --max-inflight 20000
+              Memory per idle connection
+                martlet perf --idle 2000 --hold 5 --server-pid PID
 
             EXIT CODES
               0  all went well

@@ -32,7 +32,8 @@ extension LoadReport {
         guard self.plan.consumers > 0, self.failure == nil else { return }
         let notSent = self.refused + self.returned
         let hasNumbers = self.plan.bodyBytes >= BodyStamp.sequenceBytes
-        let due = ((hasNumbers ? numbered : self.published.total) - notSent) * self.plan.copies
+        let sent = hasNumbers ? numbered : self.published.total
+        let due = (sent - min(sent, notSent)) * self.plan.copies
         let arrived = hasNumbers ? distinct : self.consumed.total
         let lacking = due > arrived ? due - arrived : 0
         if isDrained {

@@ -237,12 +237,13 @@ struct LoadRunner: Sendable {
     }
 
     private func waitForCount(_ count: UInt64, meter: RunMeter, state: RunState) async {
-        let expected = count * self.plan.copies
         var progress = Stall(state: state)
         // A slow rate is no stall.
         let patience = max(30, self.plan.rate.map { UInt64(min(3 / $0, 3600)) } ?? 0)
         while state.failure == nil, !self.isInterrupted() {
             let isPublished = state.sum(\.settledPublishers) >= UInt64(self.plan.publishers)
+            let lacking = state.sum(\.refused) + state.sum(\.returned)
+            let expected = (count - min(count, lacking)) * self.plan.copies
             if isPublished, self.plan.consumers == 0 || state.sum(\.consumed) >= expected { return }
             let now = PerfClock.now()
             meter.tick(now: now, note: nil, show: self.show)
@@ -258,7 +259,8 @@ struct LoadRunner: Sendable {
         while state.failure == nil {
             let isSettled = state.sum(\.settledPublishers) >= UInt64(self.plan.publishers)
             let lacking = state.sum(\.refused) + state.sum(\.returned)
-            let due = (state.sum(\.published) &- lacking) * self.plan.copies
+            let published = state.sum(\.published)
+            let due = (published - min(published, lacking)) * self.plan.copies
             if isSettled, self.plan.consumers == 0 || state.sum(\.consumed) >= due { return true }
             let now = PerfClock.now()
             if isSettled, progress.seconds(now: now) >= PerfLimits.stallSeconds { return true }
