@@ -110,6 +110,17 @@ let package = Package(
             dependencies: ["BrokerServer", .product(name: "NIOEmbedded", package: "swift-nio")],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "MartletPerfTests",
+            dependencies: [
+                "MartletPerf", "AMQPProtocol",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            swiftSettings: strict
+        ),
         .testTarget(name: "SpecTests", dependencies: ["AMQPProtocol"], swiftSettings: strict),
     ]
 )
