@@ -99,7 +99,12 @@ let package = Package(
         .target(name: "BrokerSimulation", dependencies: ["BrokerCore", "AMQPProtocol"], swiftSettings: strict),
 
         // MARK: Tests, one per library, plus two that cut across.
-        .testTarget(name: "AMQPProtocolTests", dependencies: ["AMQPProtocol"], swiftSettings: strict),
+        .testTarget(
+            name: "AMQPProtocolTests",
+            dependencies: ["AMQPProtocol"],
+            exclude: ["Fixtures"],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "BrokerCoreTests",
             dependencies: ["BrokerCore", "AMQPProtocol", "BrokerSimulation"],
@@ -107,7 +112,14 @@ let package = Package(
         ),
         .testTarget(
             name: "BrokerServerTests",
-            dependencies: ["BrokerServer", .product(name: "NIOEmbedded", package: "swift-nio")],
+            dependencies: [
+                "BrokerServer", "BrokerCore",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(

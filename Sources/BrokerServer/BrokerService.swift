@@ -1,0 +1,99 @@
+public import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+public import ServiceLifecycle
+
+/// The broker as a service: starts its event loops and listeners, serves, and stops cleanly.
+///
+/// Stopping: listeners close first, then every client gets `connection.close` with 320 and has three seconds to answer,
+/// then what is left is closed.
+public actor BrokerService: Service {
+    private let options: ServerOptions
+    private let logger: Logger
+    private let onReady: @Sendable ([BoundListener]) -> Void
+    private var shards: ShardDirectory?
+    private var listeners: [any Channel] = []
+
+    /// Makes the service; `onReady` is called once it listens, with plain listeners first.
+    public init(
+        options: ServerOptions,
+        logger: Logger,
+        onReady: @escaping @Sendable ([BoundListener]) -> Void = { _ in }
+    ) {
+        self.options = options
+        self.logger = logger
+        self.onReady = onReady
+    }
+
+    /// Serves until the task or its service group is told to stop.
+    public func run() async throws {
+        try await self.start()
+        // Ends by graceful shutdown or by cancellation; both mean stop.
+        try? await gracefulShutdown()
+        await self.stop()
+    }
+
+    /// Starts loops and listeners; afterwards connections are accepted.
+    @discardableResult
+    public func start() async throws(StartFailure) -> [BoundListener] {
+        precondition(self.shards == nil, "started twice")
+        Platform.raiseFileLimit()
+        let tls: NIOSSLContext? =
+            if let tls = self.options.tls { try TLSContext.make(tls) } else { nil }
+        let shards: ShardDirectory
+        do {
+            shards = try await ShardDirectory.start(self.options, logger: self.logger)
+        } catch {
+            throw StartFailure("cannot start the event loops: \(error)")
+        }
+        self.shards = shards
+        do {
+            let bound = try await self.listen(shards, tls)
+            self.onReady(bound)
+            return bound
+        } catch {
+            await self.stop()
+            throw error
+        }
+    }
+
+    private func listen(_ shards: ShardDirectory, _ tls: NIOSSLContext?) async throws(StartFailure) -> [BoundListener] {
+        var bound: [BoundListener] = []
+        let plain = ListenerFactory(shards: shards, logger: self.logger, tls: nil)
+        for open in try await plain.open(self.options.listen, port: self.options.port) {
+            self.listeners.append(open.channel)
+            bound.append(open.listener)
+        }
+        if let tls, let options = self.options.tls {
+            // A port in a listen address is the plain one.
+            let addresses = self.options.listen.map { ListenAddress(host: $0.host, isRequired: $0.isRequired) }
+            let secure = ListenerFactory(shards: shards, logger: self.logger, tls: tls)
+            for open in try await secure.open(addresses, port: options.port) {
+                self.listeners.append(open.channel)
+                bound.append(open.listener)
+            }
+        }
+        for listener in bound {
+            self.logger.info("listening on \(listener.url)")
+        }
+        return bound
+    }
+
+    /// Stops accepting, says goodbye to all clients and ends the loops.
+    public func stop() async {
+        guard let shards = self.shards else { return }
+        self.shards = nil
+        for listener in self.listeners {
+            try? await listener.close().get()
+        }
+        self.listeners = []
+        await shards.stop()
+        try? await shards.group.shutdownGracefully()
+    }
+
+    /// Number of connections on each event loop.
+    func connectionCounts() async -> [Int] {
+        await self.shards?.connectionCounts() ?? []
+    }
+}

@@ -1,0 +1,40 @@
+/// Every limit of the driver in one place.
+enum ServerLimits {
+    /// Octets of a connection's first read: the protocol header is eight, and NIO keeps that first buffer for life.
+    static let firstReadBytes = 512
+    /// Octets of a read buffer of the loop, shared by all its plain connections.
+    static let readBufferBytes = 256 * 1024
+    /// Read buffers a loop keeps; one is in use at a time, a second one covers a handler that closes while it reads.
+    static let keptReadBuffers = 2
+
+    /// Octets of a small output block: answers, acks, heartbeats.
+    static let smallBlockBytes = 4 * 1024
+    /// Octets of a large output block: deliveries.
+    static let largeBlockBytes = 128 * 1024
+    /// Small output blocks a loop keeps.
+    static let keptSmallBlocks = 64
+    /// Large output blocks a loop keeps.
+    static let keptLargeBlocks = 8
+
+    /// Unsent octets below which a socket counts as writable again.
+    static let lowWatermarkBytes = 64 * 1024
+    /// Unsent octets above which a socket is given no more.
+    static let highWatermarkBytes = 128 * 1024
+
+    /// Blocks of output written in one turn before other sockets of the loop are looked at again.
+    static let outputsPerTurn = 64
+    /// Shortest time between two wake-ups for timers.
+    static let timerGranularityNanoseconds: UInt64 = 10_000_000
+
+    /// Time beyond its due moment in which a closing socket may still take what is pending.
+    static let closeGraceMilliseconds: UInt64 = 3_000
+    /// Time clients have for `connection.close-ok` when the broker stops.
+    static let stopGraceMilliseconds: UInt64 = 3_000
+
+    /// Connections the kernel queues before they are accepted.
+    static let backlog: Int32 = 4_096
+    /// Connections accepted per wake-up of a listener.
+    static let acceptsPerRead: UInt = 64
+    /// Ports tried until one is free on every listen address, with port 0.
+    static let portAttempts = 10
+}

@@ -1,0 +1,101 @@
+internal import BrokerCore
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+
+/// All event loops of the broker with what each owns; what listeners need to hand over a socket.
+struct ShardDirectory: Sendable {
+    let group: MultiThreadedEventLoopGroup
+    private let loops: [NIOLoopBound<ShardLoop>]
+    private let byEventLoop: [ObjectIdentifier: NIOLoopBound<ShardLoop>]
+    private let mailboxes: [Mailbox<ShardBatch>]
+
+    /// Starts the loops and makes a shard on each; all exist before the first connection is accepted.
+    static func start(_ options: ServerOptions, logger: Logger) async throws -> ShardDirectory {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, options.shards))
+        let eventLoops = Array(group.makeIterator())
+        let mailboxes = eventLoops.map { Mailbox<ShardBatch>(eventLoop: $0) }
+        let authenticator = InternalAuthenticator(users: [(options.defaultUser, options.defaultPassword)])
+        var loops: [NIOLoopBound<ShardLoop>] = []
+        for (index, eventLoop) in eventLoops.enumerated() {
+            let loop = try await eventLoop.submit {
+                NIOLoopBound(
+                    ShardLoop(
+                        index: index,
+                        eventLoop: eventLoop,
+                        mailboxes: mailboxes,
+                        settings: options.broker,
+                        authenticator: authenticator,
+                        logger: logger
+                    ),
+                    eventLoop: eventLoop
+                )
+            }.get()
+            loops.append(loop)
+        }
+        for (mailbox, loop) in zip(mailboxes, loops) {
+            mailbox.open { batches in
+                loop.value.apply(batches)
+            }
+        }
+        return ShardDirectory(
+            group: group,
+            loops: loops,
+            byEventLoop: Dictionary(
+                zip(eventLoops.map { ObjectIdentifier($0) }, loops),
+                uniquingKeysWith: { first, _ in first }
+            ),
+            mailboxes: mailboxes
+        )
+    }
+
+    /// Makes an accepted socket a connection of the loop it was registered on; call it there.
+    func adopt(_ channel: any Channel, tls: NIOSSLContext?) throws {
+        guard let loop = self.byEventLoop[ObjectIdentifier(channel.eventLoop)]?.value else {
+            preconditionFailure("a connection on a loop that is not the broker's")
+        }
+        if let options = channel.syncOptions {
+            try options.setOption(.maxMessagesPerRead, value: 1)
+            try options.setOption(
+                .writeBufferWaterMark,
+                value: .init(low: ServerLimits.lowWatermarkBytes, high: ServerLimits.highWatermarkBytes)
+            )
+            try options.setOption(.tcpOption(.tcp_nodelay), value: 1)
+            try options.setOption(.socketOption(.so_keepalive), value: 1)
+            if tls == nil {
+                // TLS keeps what it reads until it is decrypted, so it gets buffers of its own.
+                try options.setOption(.recvAllocator, value: LoopRecvAllocator(loop.readBuffers))
+                try options.setOption(.allowRemoteHalfClosure, value: true)
+            }
+        }
+        let pipeline = channel.pipeline.syncOperations
+        if let tls {
+            try pipeline.addHandler(NIOSSLServerHandler(context: tls))
+        }
+        try pipeline.addHandler(ConnectionHandler(loop: loop, isTLS: tls != nil))
+    }
+
+    /// Tells all clients that the broker stops and waits for them, for a few seconds at most.
+    func stop() async {
+        let stopping = self.loops.map { loop in
+            loop.eventLoop.flatSubmit { loop.value.stop() }
+        }
+        for future in stopping {
+            try? await future.get()
+        }
+        for (mailbox, loop) in zip(self.mailboxes, self.loops) {
+            mailbox.close()
+            try? await loop.eventLoop.submit { loop.value.shutdown() }.get()
+        }
+    }
+
+    /// Number of connections on each loop.
+    func connectionCounts() async -> [Int] {
+        var counts: [Int] = []
+        for loop in self.loops {
+            counts.append((try? await loop.eventLoop.submit { loop.value.connectionCount }.get()) ?? 0)
+        }
+        return counts
+    }
+}

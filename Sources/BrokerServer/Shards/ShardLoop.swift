@@ -1,0 +1,262 @@
+internal import BrokerCore
+internal import Logging
+internal import NIOCore
+
+/// Everything one event loop owns: a shard of the broker, its sockets, its memory for bytes in and out.
+///
+/// Confined to its loop and not `Sendable`, so that the compiler keeps it there.
+///
+/// A *turn* is: inputs (bytes, batches of other loops, timers, sockets that closed or take more), then ``runTurn()``,
+/// which drains what the shard made of them. Invariants:
+/// 1. No call into the shard while another one runs: its closures only collect; sockets are touched after it returned.
+/// 2. Writing to a socket may call back synchronously (closed, writable). Such a callback feeds the shard and leaves the
+///    draining to the turn that is under way.
+/// 3. A turn ends with nothing dirty, or with its continuation scheduled.
+final class ShardLoop {
+    let eventLoop: any EventLoop
+    let readBuffers = ReadBuffers()
+    private let shard: Shard
+    private let output: OutputPool
+    private let logger: Logger
+    private let index: Int
+    private let mailboxes: [Mailbox<ShardBatch>]
+
+    private var handlers: [ConnectionID: ConnectionHandler] = [:]
+    private var isInTurn = false
+    private var hasNewInput = false
+    private var isContinuationScheduled = false
+    private var timer: NIOScheduledCallback?
+    private var timerDeadline = BrokerInstant(nanoseconds: .max)
+    private var stopPromise: EventLoopPromise<Void>?
+
+    // Reused in every turn.
+    private var blocks: [OutputBlock] = []
+    private var effects: [ShardEffect] = []
+
+    /// Makes the loop's part of the broker; call it on `eventLoop`.
+    init(
+        index: Int,
+        eventLoop: any EventLoop,
+        mailboxes: [Mailbox<ShardBatch>],
+        settings: BrokerSettings,
+        authenticator: any Authenticator,
+        logger: Logger
+    ) {
+        self.index = index
+        self.eventLoop = eventLoop
+        self.mailboxes = mailboxes
+        self.logger = logger
+        self.output = OutputPool()
+        self.shard = Shard(
+            index: index,
+            count: mailboxes.count,
+            settings: settings,
+            authenticator: authenticator,
+            random: SystemRandom(),
+            output: self.output,
+            now: BrokerInstant(nanoseconds: eventLoop.now.uptimeNanoseconds)
+        )
+    }
+
+    /// The time, read anew; every input reads it once.
+    var now: BrokerInstant { BrokerInstant(nanoseconds: self.eventLoop.now.uptimeNanoseconds) }
+
+    /// Connections the shard knows.
+    var connectionCount: Int { self.handlers.count }
+
+    // MARK: Inputs
+
+    /// A socket was accepted; the turn follows when the handler knows its name.
+    func accept(_ peer: PeerInfo, _ handler: ConnectionHandler) -> ConnectionID {
+        let id = self.shard.accept(peer, now: self.now)
+        self.handlers[id] = handler
+        return id
+    }
+
+    /// Bytes came in; the turn follows at the end of the read.
+    func receive(_ bytes: UnsafeRawBufferPointer, on id: ConnectionID) {
+        self.shard.receive(bytes, on: id, now: self.now)
+    }
+
+    /// The socket takes more, or has enough.
+    func setWritable(_ id: ConnectionID, _ isWritable: Bool) {
+        self.shard.setWritable(id, isWritable, now: self.now)
+    }
+
+    /// The connection is over; nothing it still had to say is sent.
+    func connectionLost(_ id: ConnectionID) {
+        guard self.handlers.removeValue(forKey: id) != nil else { return }
+        self.shard.connectionLost(id, now: self.now)
+        self.runTurn()
+        if self.handlers.isEmpty {
+            self.stopPromise?.succeed()
+            self.stopPromise = nil
+        }
+    }
+
+    /// Batches came from other loops.
+    func apply(_ batches: [ShardBatch]) {
+        let now = self.now
+        for batch in batches {
+            self.shard.apply(batch, now: now)
+        }
+        self.runTurn()
+    }
+
+    /// The broker stops: every client is told; done when all are gone.
+    func stop() -> EventLoopFuture<Void> {
+        guard !self.handlers.isEmpty else { return self.eventLoop.makeSucceededVoidFuture() }
+        let promise = self.eventLoop.makePromise(of: Void.self)
+        self.stopPromise = promise
+        self.shard.closeAllConnections(now: self.now)
+        self.runTurn()
+        self.eventLoop.assumeIsolated().scheduleTask(
+            in: .milliseconds(Int64(ServerLimits.stopGraceMilliseconds))
+        ) {
+            for handler in Array(self.handlers.values) {
+                handler.closeNow()
+            }
+        }
+        return promise.futureResult
+    }
+
+    /// Lets go of the timer, so that nothing refers to this loop any more.
+    func shutdown() {
+        self.timer?.cancel()
+        self.timer = nil
+    }
+
+    // MARK: The turn
+
+    /// Ends the inputs and carries out what the shard made of them.
+    func runTurn() {
+        self.hasNewInput = true
+        guard !self.isInTurn else { return }
+        self.isInTurn = true
+        var budget = ServerLimits.outputsPerTurn
+        repeat {
+            self.hasNewInput = false
+            self.shard.endTurn(now: self.now)
+            self.sendOutput(&budget)
+            self.performEffects()
+            self.postOutboxes()
+        } while self.hasNewInput || (self.shard.hasDirtyConnections && budget > 0)
+        self.isInTurn = false
+        if self.shard.hasDirtyConnections {
+            self.scheduleContinuation()
+        }
+        self.scheduleTimer()
+    }
+
+    /// Writes and flushes what connections have to say.
+    ///
+    /// A consumer whose socket keeps up would hold the loop until its queue is empty, because every write makes room for
+    /// more deliveries; the budget lets other sockets in between.
+    private func sendOutput(_ budget: inout Int) {
+        while budget > 0, let id = self.shard.takeDirtyConnection() {
+            budget -= 1
+            self.shard.takeOutput(of: id) { block in
+                self.blocks.append(block)
+            }
+            guard let handler = self.handlers[id] else {
+                // Its socket is gone and the shard has been told; nobody will read this.
+                for block in self.blocks { self.output.giveBack(block) }
+                self.blocks.removeAll(keepingCapacity: true)
+                continue
+            }
+            for block in self.blocks {
+                handler.write(self.output.take(block))
+            }
+            self.blocks.removeAll(keepingCapacity: true)
+            handler.flush()
+        }
+    }
+
+    private func performEffects() {
+        self.shard.takeEffects { effect in
+            self.effects.append(effect)
+        }
+        guard !self.effects.isEmpty else { return }
+        let effects = self.effects
+        self.effects.removeAll(keepingCapacity: true)
+        for effect in effects {
+            switch effect {
+            case .close(let id, let afterMilliseconds):
+                self.handlers[id]?.close(afterMilliseconds: afterMilliseconds)
+            case .setReading(let id, let isReading):
+                self.handlers[id]?.setReading(isReading)
+            case .log(let level, let category, let text):
+                self.log(level, category, text)
+            }
+        }
+    }
+
+    private func postOutboxes() {
+        for shard in self.mailboxes.indices where shard != self.index {
+            if let batch = self.shard.takeOutbox(to: shard) {
+                self.mailboxes[shard].post(batch)
+            }
+        }
+    }
+
+    private func scheduleContinuation() {
+        guard !self.isContinuationScheduled else { return }
+        self.isContinuationScheduled = true
+        self.eventLoop.assumeIsolated().execute {
+            self.isContinuationScheduled = false
+            self.runTurn()
+        }
+    }
+
+    // MARK: Time
+
+    /// Keeps one callback scheduled, for the earliest deadline.
+    private func scheduleTimer() {
+        guard let next = self.shard.nextDeadline, next < self.timerDeadline else { return }
+        let earliest = BrokerInstant(
+            nanoseconds: self.now.nanoseconds + ServerLimits.timerGranularityNanoseconds
+        )
+        let deadline = max(next, earliest)
+        guard deadline < self.timerDeadline else { return }
+        self.timer?.cancel()
+        self.timerDeadline = deadline
+        self.timer = try? self.eventLoop.assumeIsolated().scheduleCallback(
+            at: .uptimeNanoseconds(deadline.nanoseconds),
+            handler: TimerHandler(loop: self)
+        )
+        if self.timer == nil {
+            // The event loop is shutting down.
+            self.timerDeadline = BrokerInstant(nanoseconds: .max)
+        }
+    }
+
+    fileprivate func fireTimer() {
+        self.timer = nil
+        self.timerDeadline = BrokerInstant(nanoseconds: .max)
+        self.shard.fireTimers(now: self.now)
+        self.runTurn()
+    }
+
+    // MARK: Log
+
+    /// Writes one line about something the driver itself saw.
+    func log(_ level: LogLevel, _ category: String, _ text: @autoclosure () -> String) {
+        let level: Logger.Level =
+            switch level {
+            case .debug: .debug
+            case .info: .info
+            case .warning: .warning
+            case .error: .error
+            }
+        self.logger.log(level: level, "\(text())", metadata: ["category": "\(category)"])
+    }
+}
+
+/// What NIO calls when the loop's timer is due.
+private struct TimerHandler: NIOScheduledCallbackHandler {
+    let loop: ShardLoop
+
+    func handleScheduledCallback(eventLoop: some EventLoop) {
+        self.loop.fireTimer()
+    }
+}

@@ -1,0 +1,30 @@
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
+internal import Foundation
+
+/// What the defaults depend on.
+enum Machine {
+    /// Octets of memory this process may use: the machine's, or the control group's if that is less.
+    static var memoryBytes: UInt64 {
+        let physical = UInt64(max(0, sysconf(CInt(_SC_PHYS_PAGES)))) * UInt64(max(0, sysconf(CInt(_SC_PAGESIZE))))
+        let text = try? String(contentsOfFile: "/sys/fs/cgroup/memory.max", encoding: .utf8)
+        let limit = text.flatMap { UInt64($0.filter { !$0.isWhitespace }) }
+        return min(physical, limit ?? physical)
+    }
+
+    /// Creates a directory if there is none; says why it cannot be written to, or nil when it can.
+    static func whyUnusable(directory path: String) -> String? {
+        // Only the mistakes are interesting: an existing directory is fine, and what is really wrong shows below.
+        try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        var information = stat()
+        guard stat(path, &information) == 0 else { return String(cString: strerror(errno)) }
+        guard information.st_mode & S_IFMT == S_IFDIR else { return String(cString: strerror(ENOTDIR)) }
+        guard access(path, W_OK | X_OK) == 0 else { return String(cString: strerror(errno)) }
+        return nil
+    }
+}

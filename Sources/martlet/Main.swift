@@ -1,0 +1,31 @@
+internal import ArgumentParser
+internal import BrokerServer
+internal import Foundation
+
+/// Where the process starts.
+@main
+struct Main {
+    /// A person who makes a mistake reads one line; subcommands have their own exit codes.
+    static func main() async {
+        do {
+            var command = try MartletCommand.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            // Ends without waiting for threads of libraries.
+            exit(0)
+        } catch let failure as StartFailure {
+            StandardStream.writeError("martlet: \(failure)\n")
+            exit(failure.isConfiguration ? 2 : 1)
+        } catch {
+            let isSubcommand = CommandLine.arguments.dropFirst().first == "perf"
+            guard !isSubcommand, MartletCommand.exitCode(for: error) == .validationFailure else {
+                MartletCommand.exit(withError: error)
+            }
+            StandardStream.writeError("martlet: \(MartletCommand.message(for: error)); see martlet --help\n")
+            exit(2)
+        }
+    }
+}

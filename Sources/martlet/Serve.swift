@@ -1,0 +1,84 @@
+internal import BrokerServer
+internal import Configuration
+internal import Foundation
+internal import Logging
+internal import ServiceLifecycle
+internal import UnixSignals
+
+/// Serving: from the configuration to the last goodbye.
+enum Serve {
+    /// Runs the broker until a signal ends it.
+    static func run(flags: [Setting: ConfigValue], configFile: String?) async throws {
+        let environment = ProcessInfo.processInfo.environment
+        let sources = try await ConfigurationSources(
+            flags: flags,
+            environment: environment,
+            configFile: configFile ?? environment["MARTLET_CONFIG"]
+        )
+        let configuration = try ServeConfiguration(
+            sources,
+            cores: ServerOptions.availableCores,
+            memoryBytes: Machine.memoryBytes
+        )
+        let logger = self.makeLogger(configuration)
+        for key in sources.unknownKeys {
+            logger.warning("unknown setting \(key) in the configuration file")
+        }
+        try self.prepareStorage(configuration, logger)
+        // Before the service starts, so that a signal during the start is not lost.
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let service = BrokerService(options: configuration.server, logger: logger) { listeners in
+            self.announce(listeners)
+            logger.info("Server startup complete; \(configuration.server.shards) shards")
+        }
+        var quiet = logger
+        quiet.logLevel = .error
+        let group = ServiceGroup(configuration: .init(services: [.init(service: service)], logger: quiet))
+        let watcher = Task {
+            var isStopping = false
+            for await signal in signals {
+                guard !isStopping else {
+                    logger.warning("\(signal) again: stopping at once")
+                    exit(128 + signal.number)
+                }
+                isStopping = true
+                logger.info("\(signal): stopping")
+                await group.triggerGracefulShutdown()
+            }
+        }
+        defer { watcher.cancel() }
+        try await group.run()
+        logger.info("stopped")
+    }
+
+    private static func makeLogger(_ configuration: ServeConfiguration) -> Logger {
+        let level = configuration.logThreshold.level
+        let format = configuration.logFormat
+        return Logger(label: "martlet") { _ in
+            LineLogHandler(level: level, format: format)
+        }
+    }
+
+    private static func prepareStorage(_ configuration: ServeConfiguration, _ logger: Logger) throws(StartFailure) {
+        if let directory = configuration.dataDirectory, let reason = Machine.whyUnusable(directory: directory) {
+            throw StartFailure("cannot use data directory \(directory): \(reason)")
+        }
+        if !configuration.isEphemeral {
+            logger.warning("this version keeps messages and definitions in memory only; they end with the process")
+        }
+    }
+
+    /// The lines scripts wait for.
+    private static func announce(_ listeners: [BoundListener]) {
+        for isTLS in [false, true] {
+            if let listener = listeners.first(where: { $0.isTLS == isTLS }) {
+                StandardStream.writeOutput("martlet ready on \(listener.url)\n")
+            }
+        }
+    }
+}
+
+extension UnixSignal {
+    /// The number a shell adds to 128 when this signal ended a program.
+    var number: CInt { self == .sigint ? SIGINT : SIGTERM }
+}

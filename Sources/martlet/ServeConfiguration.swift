@@ -1,0 +1,89 @@
+internal import BrokerServer
+
+/// Everything `martlet` needs to serve, after flags, environment, file and defaults have been put together.
+struct ServeConfiguration {
+    var server = ServerOptions()
+    var dataDirectory: String?
+    var isEphemeral = false
+    var logThreshold = LogThreshold.info
+    var logFormat = LogFormat.text
+
+    /// Part of the machine's memory that messages may take before publishers are blocked.
+    static let defaultMemoryLimit = "40%"
+    /// Port of AMQP over TLS when only certificate and key are given.
+    static let defaultTLSPort: UInt16 = 5671
+
+    /// Reads all settings; `cores` and `memoryBytes` describe the machine.
+    init(_ sources: ConfigurationSources, cores: Int, memoryBytes: UInt64) throws(StartFailure) {
+        if let texts = try sources.texts(.listen) {
+            self.server.listen = []
+            for text in texts {
+                guard let address = ListenAddress(parsing: text) else {
+                    throw StartFailure("\(text) is not an address to listen on", isConfiguration: true)
+                }
+                self.server.listen.append(address)
+            }
+        }
+        if let port = try sources.integer(.port, in: 0...65_535) {
+            self.server.port = UInt16(port)
+        }
+        self.server.tls = try Self.tls(sources)
+        self.server.shards = try sources.integer(.shards, in: 1...1_024) ?? max(1, min(cores, 1_024))
+        self.server.defaultUser = try sources.text(.defaultUser) ?? self.server.defaultUser
+        self.server.defaultPassword = try sources.text(.defaultPassword) ?? self.server.defaultPassword
+        self.dataDirectory = try sources.text(.dataDirectory)
+        self.isEphemeral = try sources.flag(.ephemeral) ?? false
+        self.logThreshold = try sources.choice(.logLevel, of: LogThreshold.self) ?? .info
+        self.logFormat = try sources.choice(.logFormat, of: LogFormat.self) ?? .text
+        try self.readLimits(sources, memoryBytes: memoryBytes)
+    }
+
+    private mutating func readLimits(
+        _ sources: ConfigurationSources,
+        memoryBytes: UInt64
+    ) throws(StartFailure) {
+        self.server.memoryLimitBytes =
+            try sources.size(.memoryLimit, total: memoryBytes, atLeast: 1 << 20)
+            ?? ByteSize.parse(Self.defaultMemoryLimit, total: memoryBytes)
+            ?? self.server.memoryLimitBytes
+        if let size = try sources.size(.maxMessageSize, total: memoryBytes, atLeast: 1) {
+            self.server.maxMessageBytes = size
+        }
+        if let seconds = try sources.integer(.heartbeat, in: 0...65_535) {
+            self.server.heartbeatSeconds = UInt16(seconds)
+        }
+        if let channels = try sources.integer(.channelMax, in: 1...65_535) {
+            self.server.channelMax = UInt16(channels)
+        }
+        // 4096 is the least AMQP 0-9-1 allows; a frame is buffered until it is complete, hence an upper bound.
+        if let octets = try sources.integer(.frameMax, in: 4_096...134_217_728) {
+            self.server.frameMaxBytes = UInt32(octets)
+        }
+    }
+
+    private static func tls(_ sources: ConfigurationSources) throws(StartFailure) -> TLSOptions? {
+        let port = try sources.integer(.tlsPort, in: 0...65_535)
+        let certificate = try sources.text(.tlsCertificate)
+        let key = try sources.text(.tlsKey)
+        let authority = try sources.text(.tlsAuthority)
+        let verifiesPeer = try sources.flag(.tlsVerifyPeer) ?? false
+        guard port != nil || certificate != nil || key != nil || authority != nil || verifiesPeer else { return nil }
+        guard let certificate, let key else {
+            let missing: Setting = certificate == nil ? .tlsCertificate : .tlsKey
+            throw StartFailure("TLS needs \(missing.flag) FILE", isConfiguration: true)
+        }
+        guard authority != nil || !verifiesPeer else {
+            throw StartFailure(
+                "\(Setting.tlsVerifyPeer.flag) needs \(Setting.tlsAuthority.flag) FILE",
+                isConfiguration: true
+            )
+        }
+        return TLSOptions(
+            port: port.map { UInt16($0) } ?? Self.defaultTLSPort,
+            certificateFile: certificate,
+            keyFile: key,
+            authorityFile: authority,
+            verifiesPeer: verifiesPeer
+        )
+    }
+}
