@@ -49,7 +49,9 @@ final class OutputPool: OutputMemory {
         return buffer
     }
 
-    /// A free slot, cleared. Last in, first out: the block used last is warm, and after a write that the socket took
+    /// A free slot, cleared.
+    ///
+    /// Last in, first out: the block used last is warm, and after a write that the socket took
     /// whole it is ours alone again.
     private func slot(from free: inout [Int], capacity: Int) -> Int {
         guard let token = free.popLast() else { return self.newSlot(capacity: capacity) }
