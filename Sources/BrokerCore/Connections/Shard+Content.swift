@@ -41,7 +41,7 @@ extension Shard {
         }
         guard payload.count >= 14 else {
             let octets = ErlangTerm.binary(payload)
-            self.refuseFrame(connection, "type 2, all octets = \(octets)")
+            self.refuseFrame(connection, "type 2, all octets = \(octets): unknown_frame")
             return
         }
         let classID = UInt16(bigEndian: payload.loadUnaligned(as: UInt16.self))

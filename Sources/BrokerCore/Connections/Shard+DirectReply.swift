@@ -103,7 +103,7 @@ extension Shard {
         }
         if message.isMandatory {
             // RabbitMQ returns a mandatory answer although it delivers it.
-            self.returnMessage(message, channel)
+            self.returnMessage(message.view, channel)
         }
         self.store.release(slot)
         self.settlePublish(channel)

@@ -233,7 +233,17 @@ extension Shard {
             )
         case FrameType.method, FrameType.header, FrameType.body:
             guard connection.pointee.phase == .running else {
-                self.refuse(connection, "frame on channel \(header.channel) before connection.open")
+                if connection.pointee.phase == .awaitingOpen {
+                    let octets = ErlangTerm.binary(payload)
+                    self.closeConnection(
+                        connection,
+                        .unexpectedFrame,
+                        "type \(header.type), all octets = \(octets)",
+                        noMethod
+                    )
+                } else {
+                    self.refuse(connection, "frame on channel \(header.channel) before connection.open")
+                }
                 return
             }
             self.handleChannelFrame(connection, header, payload)

@@ -93,13 +93,16 @@ extension Shard {
         var reader = WireReader(payload)
         let method: Method
         let noMethod = MethodID(classID: 0, methodID: 0)
+        var id = noMethod
         do throws(DecodeError) {
-            let id = MethodID(classID: try reader.readUInt16(), methodID: try reader.readUInt16())
+            id = MethodID(classID: try reader.readUInt16(), methodID: try reader.readUInt16())
             method = try Method.decode(id, &reader)
         } catch {
             switch error {
             case .unknownMethod, .unknownFieldType, .nestingTooDeep:
                 self.dropConnection(connection, "undecodable method on channel 0: \(error)")
+            case .invalidUTF8 where isRunning || connection.pointee.phase == .awaitingOpen:
+                self.closeConnection(connection, .frameError, "Malformed UTF-8 in shortstr", id)
             case .truncated, .trailingBytes, .malformedTable, .malformedProperties, .invalidUTF8:
                 if isRunning {
                     self.closeConnection(connection, .internalError, "", noMethod)
@@ -119,6 +122,13 @@ extension Shard {
         case (.connectionClose, .running):
             connection.pointee.owesCloseOk = true
             self.beginTeardown(connection)
+        case (_, .awaitingOpen):
+            self.closeConnection(
+                connection,
+                .channelError,
+                "unexpected method in connection state opening",
+                method.id
+            )
         case (.connectionClose, _):
             self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
             connection.pointee.phase = .refused
@@ -130,13 +140,6 @@ extension Shard {
                 connection,
                 .channelError,
                 "unexpected method in connection state running",
-                method.id
-            )
-        case (_, .awaitingOpen):
-            self.closeConnection(
-                connection,
-                .channelError,
-                "unexpected method in connection state opening",
                 method.id
             )
         default:

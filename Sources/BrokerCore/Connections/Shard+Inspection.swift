@@ -87,9 +87,8 @@ extension Shard {
             return "no_integer"
         }
         guard number.count == digits.count else {
-            let rest = digits.dropFirst(number.count)
-            let leftover = rest.map { String($0) }.joined(separator: ",")
-            return "{leftover_string,[\(leftover)]}"
+            let rest = String(decoding: digits.dropFirst(number.count), as: UTF8.self)
+            return "{leftover_string,\"\(rest)\"}"
         }
         let value = number.reduce(into: (value: UInt64(0), isHuge: false)) { result, digit in
             let (product, overflow) = result.value.multipliedReportingOverflow(by: 10)

@@ -9,7 +9,7 @@ extension Shard {
     ) -> Method? {
         guard payload.count >= 4 else {
             let octets = ErlangTerm.binary(payload)
-            self.refuseFrame(connection, "type 1, all octets = \(octets)")
+            self.refuseFrame(connection, "type 1, all octets = \(octets): unknown_frame")
             return nil
         }
         var reader = WireReader(payload)
@@ -265,6 +265,10 @@ extension Shard {
         }
         channel.pointee.transaction = Transaction(isCommitting: true)
         for publish in transaction.publishes {
+            if publish.targets.isEmpty {
+                // Mandatory, and without a route when it was published.
+                self.returnMessage(self.store.record(publish.slot).view, channel)
+            }
             transaction.pendingAnswers += self.deliverStored(publish, from: channel)
         }
         for settlement in transaction.settlements {

@@ -279,10 +279,10 @@ extension Shard {
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
         let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
-        if targets.isEmpty && message.isMandatory {
-            self.returnMessage(message, channel)
+        if targets.isEmpty && message.isMandatory && channel.pointee.mode != .transaction {
+            self.returnMessage(message.view, channel)
         }
-        if targets.isEmpty {
+        if targets.isEmpty && !(message.isMandatory && channel.pointee.mode == .transaction) {
             self.settlePublish(channel)
             return false
         }
@@ -378,19 +378,22 @@ extension Shard {
     }
 
     /// `basic.return` of a mandatory message without a route.
-    func returnMessage(_ message: IncomingMessage, _ channel: UnsafeMutablePointer<ChannelState>) {
-        guard let exchange = ShortString(Array(message.exchange)),
-            let routingKey = ShortString(Array(message.routingKey))
-        else { return }
+    func returnMessage(_ message: MessageView, _ channel: UnsafeMutablePointer<ChannelState>) {
+        let exchangeSize = Int(message.names.load(as: UInt8.self))
+        let exchange = UnsafeRawBufferPointer(start: message.names + 1, count: exchangeSize)
+        let routingKey = UnsafeRawBufferPointer(
+            start: message.names + 2 + exchangeSize,
+            count: message.namesSize - exchangeSize - 2
+        )
         self.sendMethod(
             BasicReturn(
                 replyCode: ReplyCode.noRoute.rawValue,
                 replyText: "NO_ROUTE",
-                exchange: exchange,
-                routingKey: routingKey
+                exchange: ShortString(Array(exchange)) ?? "",
+                routingKey: ShortString(Array(routingKey)) ?? ""
             ),
             channel
         )
-        self.writeContent(channel.pointee.connection, channel: channel.pointee.number, message.view)
+        self.writeContent(channel.pointee.connection, channel: channel.pointee.number, message)
     }
 }
