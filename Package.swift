@@ -133,6 +133,11 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: ["BrokerSimulation", "BrokerCore", "AMQPProtocol"],
+            swiftSettings: strict
+        ),
         .testTarget(name: "SpecTests", dependencies: ["AMQPProtocol"], swiftSettings: strict),
     ]
 )

@@ -1,0 +1,99 @@
+/// A message that a client has published.
+package final class ModelMessage {
+    /// Whether the broker has, or will have, the message.
+    package enum Certainty {
+        /// Not published: it belongs to a transaction that has not been, or was not, committed.
+        case never
+        /// Asked for, not known.
+        case possible
+        /// Published.
+        case certain
+    }
+
+    /// Where a copy is.
+    package enum Place {
+        /// On its queue, or on its way to a client.
+        case queue
+        /// Seen by a client that has not settled it.
+        case out(ModelChannel, tag: UInt64)
+        /// Settled by an operation of a channel; final once the operation is known to have been carried out.
+        case settled(ModelChannel, operation: Int)
+        /// Taken by a client that does not acknowledge.
+        case consumed
+        /// Settled or not: the channel ended before anybody could know.
+        case doubtful
+        /// Purged while nothing else went on.
+        case purged
+    }
+
+    /// One copy on one queue.
+    package struct Copy {
+        /// Where it is.
+        package var place = Place.queue
+        /// A client has seen it and had to acknowledge it: from then on it is marked as redelivered.
+        package var wasSeen = false
+        /// It may have been purged, or been lost on its way to a consumer that does not acknowledge.
+        package var mayBeLost = false
+    }
+
+    /// Its number, in the order of publishing over all clients; the body begins with it.
+    package let id: Int
+    /// Who published it.
+    package let publisher: ModelChannel
+    /// The exchange; nil is the one without a name.
+    package let exchange: Int?
+    /// The routing key.
+    package let key: String
+    /// Routing keys in the header CC.
+    package var copiedTo: [String] = []
+    /// Routing keys in the header BCC.
+    package var secretlyCopiedTo: [String] = []
+    /// Headers besides CC and BCC.
+    package var headers: [String: Int] = [:]
+    /// It comes back when there is no route.
+    package var isMandatory = false
+    /// Octets of its body.
+    package var bodySize = 0
+    /// When it was sent.
+    package let sentAt: Int
+
+    /// Queues it must go to.
+    package var must: Set<Int> = []
+    /// Queues it may go to.
+    package var may: Set<Int> = []
+    /// Whether the broker has it.
+    package var certainty = Certainty.possible
+    /// The broker has given it back.
+    package var isReturned = false
+    /// Copies about which something is known, by queue.
+    package var copies: [Int: Copy] = [:]
+
+    /// Makes a message.
+    package init(id: Int, publisher: ModelChannel, exchange: Int?, key: String, sentAt: Int) {
+        self.id = id
+        self.publisher = publisher
+        self.exchange = exchange
+        self.key = key
+        self.sentAt = sentAt
+    }
+
+    /// All its routing keys.
+    package var keys: [String] { [self.key] + self.copiedTo + self.secretlyCopiedTo }
+
+    /// Its body: the number, a colon, and filling that depends on the number.
+    package var body: [UInt8] {
+        var bytes = Array("\(self.id):".utf8)
+        var filling = UInt8(truncatingIfNeeded: self.id &* 37)
+        while bytes.count < self.bodySize {
+            bytes.append(filling)
+            filling = filling &* 5 &+ 13
+        }
+        return bytes
+    }
+
+    /// The number at the start of a body.
+    package static func id(inBody body: [UInt8]) -> Int? {
+        guard let end = body.prefix(20).firstIndex(of: UInt8(ascii: ":")) else { return nil }
+        return Int(String(decoding: body[..<end], as: UTF8.self))
+    }
+}
