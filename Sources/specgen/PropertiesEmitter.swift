@@ -36,9 +36,11 @@ enum PropertiesEmitter {
                 source.doc("`\(row.name)` is present.")
                 source.line("@inlinable public static var \(SwiftName.declared(row.name)): UInt16 { 1 << \(row.bit) }")
             }
-            source.doc("The bits that no property uses; the lowest would announce another flags word.")
             let used = rows.reduce(UInt16(0)) { $0 | 1 << UInt16($1.bit) }
-            source.line("@inlinable public static var undefined: UInt16 { \(~used) }")
+            source.doc("The bits that stand for a property; RabbitMQ ignores the one that does not.")
+            source.line("@inlinable public static var all: UInt16 { \(used) }")
+            source.doc("Another flags word follows, which no property of this class needs.")
+            source.line("@inlinable public static var continuation: UInt16 { 1 }")
         }
     }
 
@@ -80,7 +82,7 @@ enum PropertiesEmitter {
             source.doc("Reads flags and values, which must fill the rest of a content header's payload.")
             source.block("public init(from reader: inout WireReader) throws(DecodeError)") { source in
                 source.line("let flags = try reader.readUInt16()")
-                source.line("guard flags & PropertyFlags.undefined == 0 else { throw .malformedProperties }")
+                source.line("guard flags & PropertyFlags.continuation == 0 else { throw .malformedProperties }")
                 for row in rows {
                     let name = SwiftName.member(row.name)
                     let read = row.type.read(isName: false)

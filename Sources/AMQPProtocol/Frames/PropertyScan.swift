@@ -32,14 +32,14 @@ public struct PropertyScan: Hashable, Sendable {
 
     /// Reads flags and values, which must fill the octets exactly.
     ///
-    /// Throws for undefined flags, for values that are cut short, for octets left over and for a header table that
+    /// Ignores a flag that no property has, as RabbitMQ does. Throws for a second flags word, for values that are cut short, for octets left over and for a header table that
     /// ``FieldTable`` would refuse. Linear in the octets.
     @inlinable
     public static func scan(_ bytes: UnsafeRawBufferPointer) throws(DecodeError) -> PropertyScan {
         var reader = WireReader(bytes)
         var scan = PropertyScan()
         scan.flags = try reader.readUInt16()
-        guard scan.flags & PropertyFlags.undefined == 0 else { throw .malformedProperties }
+        guard scan.flags & PropertyFlags.continuation == 0 else { throw .malformedProperties }
         if scan.flags & ~PropertyFlags.deliveryMode == 0 {
             // Nothing, or only what marks a message persistent: what most publishers send.
             if scan.flags != 0 { scan.deliveryMode = try reader.readUInt8() }

@@ -30,8 +30,10 @@ public enum PropertyFlags {
     @inlinable public static var appID: UInt16 { 1 << 3 }
     /// `cluster-id` is present.
     @inlinable public static var clusterID: UInt16 { 1 << 2 }
-    /// The bits that no property uses; the lowest would announce another flags word.
-    @inlinable public static var undefined: UInt16 { 3 }
+    /// The bits that stand for a property; RabbitMQ ignores the one that does not.
+    @inlinable public static var all: UInt16 { 65532 }
+    /// Another flags word follows, which no property of this class needs.
+    @inlinable public static var continuation: UInt16 { 1 }
 }
 
 /// The properties of a message, each present or absent.
@@ -164,7 +166,7 @@ extension BasicProperties {
     /// Reads flags and values, which must fill the rest of a content header's payload.
     public init(from reader: inout WireReader) throws(DecodeError) {
         let flags = try reader.readUInt16()
-        guard flags & PropertyFlags.undefined == 0 else { throw .malformedProperties }
+        guard flags & PropertyFlags.continuation == 0 else { throw .malformedProperties }
         self.contentType = flags & PropertyFlags.contentType != 0 ? try reader.readShortString() : nil
         self.contentEncoding = flags & PropertyFlags.contentEncoding != 0 ? try reader.readShortString() : nil
         self.headers = flags & PropertyFlags.headers != 0 ? try reader.readTable() : nil

@@ -11,7 +11,7 @@ public enum DecodeError: Error, Equatable, Sendable {
     /// A table or array is not a whole number of well-formed entries.
     case malformedTable
 
-    /// The property flags announce a second flags word or a property that does not exist.
+    /// The property flags announce a second flags word.
     case malformedProperties
 
     /// A field value has a tag that RabbitMQ does not know.

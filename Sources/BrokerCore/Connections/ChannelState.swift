@@ -43,7 +43,7 @@ struct ChannelState: ~Copyable {
 
     /// A method waits for its answer from another shard; later frames wait in ``deferred``.
     var isWaiting = false
-    var deferred: [UInt8] = []
+    var deferred = DeferredFrames()
     /// Answers from queues that ``ChannelPhase/finishing`` waits for.
     var pendingTeardown = 0
     /// `connection` takes the channel down, nobody waits for `close-ok`.

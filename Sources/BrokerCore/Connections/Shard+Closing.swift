@@ -1,16 +1,5 @@
 internal import AMQPProtocol
 
-extension ShortString {
-    /// A reply text; one above 255 octets is cut and ends in dots, as RabbitMQ does.
-    init(replyText text: String) {
-        guard text.utf8.count > FrameLimits.maxShortStringBytes else {
-            self.init(truncating: text)
-            return
-        }
-        self = ShortString(Array(text.utf8.prefix(252)) + Array("...".utf8)) ?? ""
-    }
-}
-
 /// The end of connections and channels, whoever wants it.
 ///
 /// A connection that ends takes down its channels (their consumers leave, their deliveries go back to their queues) and
@@ -20,13 +9,13 @@ extension Shard {
     func closeConnection(
         _ connection: UnsafeMutablePointer<ConnectionState>,
         _ code: ReplyCode,
-        _ text: String,
+        _ text: ReplyText,
         _ method: MethodID
     ) {
         guard connection.pointee.phase != .closing, connection.pointee.phase != .refused,
             connection.pointee.phase != .finishing
         else { return }
-        let explanation = text.isEmpty ? code.name : "\(code.name) - \(text)"
+        let explanation: ReplyText = text.isEmpty ? ReplyText(code.name) : "\(code.name) - \(text)"
         self.log(
             .error,
             "connection",
@@ -36,7 +25,7 @@ extension Shard {
         self.sendMethod(
             ConnectionClose(
                 replyCode: code.rawValue,
-                replyText: ShortString(replyText: explanation),
+                replyText: explanation.shortString,
                 classID: method.classID,
                 methodID: method.methodID
             ),
@@ -49,7 +38,7 @@ extension Shard {
     }
 
     /// Refuses a frame: the stream cannot be trusted any more, so the socket is closed even without `close-ok`.
-    func refuseFrame(_ connection: UnsafeMutablePointer<ConnectionState>, _ text: String) {
+    func refuseFrame(_ connection: UnsafeMutablePointer<ConnectionState>, _ text: ReplyText) {
         guard connection.pointee.phase == .running else {
             self.refuse(connection, "bad frame: \(text)")
             return
@@ -98,12 +87,18 @@ extension Shard {
 
     /// Ends all channels and asks the owner to delete the connection's exclusive queues; at most once has an effect.
     private func endChannels(_ connection: UnsafeMutablePointer<ConnectionState>) {
+        // Counted before the channels end: the last channel to go must find that the connection still waits for the
+        // owner, or it would free it here.
+        let hasExclusiveQueues = connection.pointee.wasOpened
+        connection.pointee.wasOpened = false
+        connection.pointee.pendingTeardown += 1
         for channel in connection.pointee.channels.all where channel.pointee.phase != .finishing {
             self.endChannel(channel, owesCloseOk: false)
         }
-        guard connection.pointee.wasOpened else { return }
-        connection.pointee.wasOpened = false
-        connection.pointee.pendingTeardown += 1
+        guard hasExclusiveQueues else {
+            connection.pointee.pendingTeardown -= 1
+            return
+        }
         self.send(
             .endConnection(ConnectionAddress(shard: self.index, id: connection.pointee.id.rawValue)),
             to: 0
@@ -149,7 +144,7 @@ extension Shard {
     func closeChannel(
         _ channel: UnsafeMutablePointer<ChannelState>,
         _ code: ReplyCode,
-        _ text: String,
+        _ text: ReplyText,
         _ method: MethodID
     ) {
         guard channel.pointee.phase == .open else { return }
@@ -166,7 +161,7 @@ extension Shard {
         self.sendMethod(
             ChannelClose(
                 replyCode: code.rawValue,
-                replyText: ShortString(replyText: "\(code.name) - \(text)"),
+                replyText: ("\(code.name) - \(text)" as ReplyText).shortString,
                 classID: method.classID,
                 methodID: method.methodID
             ),
@@ -174,9 +169,8 @@ extension Shard {
         )
         channel.pointee.phase = .closing
         self.releaseChannel(channel)
-        // Frames that waited are those the client sent before it could know: ignored.
-        channel.pointee.isWaiting = false
-        self.dropDeferred(channel)
+        // Frames that waited are ignored in their turn, but for the client's own `channel.close`.
+        self.resume(channel)
     }
 
     /// Ends a channel that the client or the connection closes.

@@ -27,7 +27,7 @@ extension Shard {
         _ payload: UnsafeRawBufferPointer
     ) {
         let connection = channel.pointee.connection
-        func unexpected(_ text: String) {
+        func unexpected(_ text: ReplyText) {
             self.closeConnection(
                 connection,
                 .unexpectedFrame,

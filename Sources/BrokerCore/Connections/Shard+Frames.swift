@@ -280,7 +280,7 @@ extension Shard {
         let size = payload.count + FrameLimits.frameOverheadBytes
         guard let base = payload.baseAddress else { return }
         let frame = UnsafeRawBufferPointer(start: base - FrameLimits.frameHeaderBytes, count: size)
-        channel.pointee.deferred.append(contentsOf: frame)
+        channel.pointee.deferred.append(frame)
         let connection = channel.pointee.connection
         connection.pointee.deferredBytes += size
         if connection.pointee.deferredBytes > ShardLimits.deferredBytes {
@@ -305,12 +305,8 @@ extension Shard {
             return
         }
         guard !channel.pointee.isWaiting else { return }
-        let header = channel.pointee.deferred.withUnsafeBytes { bytes in
-            bytes.baseAddress.map { FrameHeader.read(from: $0) } ?? FrameHeader(type: 0, channel: 0, size: 0)
-        }
-        let size = Int(header.size) + FrameLimits.frameOverheadBytes
-        let frame = Array(channel.pointee.deferred.prefix(size))
-        channel.pointee.deferred.removeFirst(size)
+        let (header, frame) = channel.pointee.deferred.removeFirst()
+        let size = frame.count
         connection.pointee.deferredBytes -= size
         if connection.pointee.phase == .running {
             frame.withUnsafeBytes { bytes in
@@ -335,7 +331,7 @@ extension Shard {
     func dropDeferred(_ channel: UnsafeMutablePointer<ChannelState>) {
         let connection = channel.pointee.connection
         connection.pointee.deferredBytes -= channel.pointee.deferred.count
-        channel.pointee.deferred = []
+        channel.pointee.deferred = DeferredFrames()
         if connection.pointee.pause.contains(.deferredFrames),
             connection.pointee.deferredBytes < ShardLimits.deferredBytes / 2
         {

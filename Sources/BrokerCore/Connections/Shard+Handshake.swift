@@ -7,14 +7,24 @@ internal import AMQPProtocol
 extension Shard {
     private static let protocolHeader: [UInt8] = [65, 77, 81, 80, 0, 0, 9, 1]
 
+    /// The version `connection.start` names for a header; nil for one that is not served.
+    ///
+    /// Headers of 0-9 and 0-8 are taken as RabbitMQ takes them; what is spoken afterwards is 0-9-1 all the same.
+    private static func version(_ header: [UInt8]) -> (major: UInt8, minor: UInt8)? {
+        switch header {
+        case Self.protocolHeader, [65, 77, 81, 80, 1, 1, 0, 9]: (0, 9)
+        case [65, 77, 81, 80, 1, 1, 8, 0], [65, 77, 81, 80, 1, 1, 9, 1]: (8, 0)
+        default: nil
+        }
+    }
+
     /// The first eight octets.
     func receiveProtocolHeader(
         _ connection: UnsafeMutablePointer<ConnectionState>,
         _ header: UnsafeRawBufferPointer
     ) {
         let octets = Array(header)
-        // 0-9-1, and the header of 0-9, which is served the same.
-        guard octets == Self.protocolHeader || octets == [65, 77, 81, 80, 1, 1, 0, 9] else {
+        guard let version = Self.version(octets) else {
             if octets.starts(with: Array("GET ".utf8)) {
                 self.log(.warning, "connection", "HTTP request on the AMQP port from \(self.describe(connection))")
             } else if octets.starts(with: [0x16, 0x03]) {
@@ -32,8 +42,8 @@ extension Shard {
         connection.pointee.phase = .awaitingStartOk
         self.sendMethod(
             ConnectionStart(
-                versionMajor: 0,
-                versionMinor: 9,
+                versionMajor: version.major,
+                versionMinor: version.minor,
                 serverProperties: self.serverProperties,
                 mechanisms: Array("PLAIN AMQPLAIN".utf8),
                 locales: Array("en_US".utf8)
@@ -99,11 +109,11 @@ extension Shard {
             method = try Method.decode(id, &reader)
         } catch {
             switch error {
-            case .unknownMethod, .unknownFieldType, .nestingTooDeep:
+            case .unknownMethod, .unknownFieldType, .malformedTable, .nestingTooDeep:
                 self.dropConnection(connection, "undecodable method on channel 0: \(error)")
             case .invalidUTF8 where isRunning || connection.pointee.phase == .awaitingOpen:
                 self.closeConnection(connection, .frameError, "Malformed UTF-8 in shortstr", id)
-            case .truncated, .trailingBytes, .malformedTable, .malformedProperties, .invalidUTF8:
+            case .truncated, .trailingBytes, .malformedProperties, .invalidUTF8:
                 if isRunning {
                     self.closeConnection(connection, .internalError, "", noMethod)
                 } else {

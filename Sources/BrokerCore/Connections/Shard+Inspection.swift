@@ -17,7 +17,7 @@ extension Shard {
         _ channel: UnsafeMutablePointer<ChannelState>,
         _ rewrite: inout PublishRewrite
     ) -> Violation? {
-        func refused(_ text: String) -> Violation {
+        func refused(_ text: ReplyText) -> Violation {
             .channel(.preconditionFailed, text: text, method: BasicPublish.id)
         }
         var decoded: BasicProperties?

@@ -19,7 +19,7 @@ extension Shard {
             return try Method.decode(id, &reader)
         } catch {
             switch error {
-            case .unknownMethod, .unknownFieldType, .nestingTooDeep:
+            case .unknownMethod, .unknownFieldType, .malformedTable, .nestingTooDeep:
                 self.dropConnection(connection, "undecodable method \(id.name): \(error)")
             case .invalidUTF8:
                 self.closeConnection(
@@ -28,7 +28,7 @@ extension Shard {
                     "Malformed UTF-8 in shortstr",
                     MethodID(classID: 0, methodID: 0)
                 )
-            case .truncated, .trailingBytes, .malformedTable, .malformedProperties:
+            case .truncated, .trailingBytes, .malformedProperties:
                 let arguments = UnsafeRawBufferPointer(rebasing: payload[4...])
                 self.closeConnection(
                     connection,

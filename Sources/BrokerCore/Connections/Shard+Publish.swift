@@ -206,7 +206,7 @@ extension Shard {
             headers: headers,
             into: &self.routeTargets
         )
-        let exchange = String(decoding: message.exchange, as: UTF8.self)
+        let exchange = ReplyText(message.exchange)
         switch outcome {
         case .noExchange:
             problem = .channel(

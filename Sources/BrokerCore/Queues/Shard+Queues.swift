@@ -49,7 +49,7 @@ extension Shard {
         }
         if let refusal {
             if case .request(let asker) = reason {
-                let text =
+                let text: ReplyText =
                     "queue '\(queue.pointee.info.name)' in vhost '\(queue.pointee.info.virtualHostName)' \(refusal)"
                 let violation = Violation.channel(.preconditionFailed, text: text, method: QueueDelete.id)
                 self.send(.topologyReply(asker, .refused(violation)), to: asker.shard)
@@ -129,7 +129,7 @@ extension Shard {
         if isRefused {
             let name = queue.pointee.info.name
             let vhost = queue.pointee.info.virtualHostName
-            let text = "queue '\(name)' in vhost '\(vhost)' in exclusive use"
+            let text: ReplyText = "queue '\(name)' in vhost '\(vhost)' in exclusive use"
             answer(0, .channel(.accessRefused, text: text, method: BasicConsume.id))
             return
         }

@@ -6,7 +6,7 @@ import AMQPProtocol
 /// and cuts the result to the 255 octets of a short string.
 enum Violation: Error, Equatable, Sendable {
     /// Ends the channel with `channel.close`; the connection goes on.
-    case channel(ReplyCode, text: String, method: MethodID)
+    case channel(ReplyCode, text: ReplyText, method: MethodID)
     /// Ends the connection with `connection.close`.
-    case connection(ReplyCode, text: String, method: MethodID)
+    case connection(ReplyCode, text: ReplyText, method: MethodID)
 }

@@ -28,11 +28,12 @@ struct ExchangeDeclaration {
             return .done
         }
         guard !self.name.hasPrefix("amq.") else {
-            let text = "exchange name '\(self.name)' contains reserved prefix 'amq.*'"
+            let text: ReplyText = "exchange name '\(self.name)' contains reserved prefix 'amq.*'"
             throw .channel(.accessRefused, text: text, method: Self.method)
         }
         if let alternate = self.arguments[Self.alternateKey], alternate.stringValue == nil {
-            let text = "invalid type '\(alternate.rabbitTypeName)' for arg '\(Self.alternateKey)' in \(subject)"
+            let text: ReplyText =
+                "invalid type '\(alternate.rabbitTypeName)' for arg '\(Self.alternateKey)' in \(subject)"
             throw .channel(.preconditionFailed, text: text, method: Self.method)
         }
         let definition = ExchangeDefinition(

@@ -41,7 +41,7 @@ extension QueueArguments {
         self.set(argument, to: value)
     }
 
-    private static func refused(_ text: String) -> Violation {
+    private static func refused(_ text: ReplyText) -> Violation {
         .channel(.preconditionFailed, text: text, method: QueueDeclare.id)
     }
 }

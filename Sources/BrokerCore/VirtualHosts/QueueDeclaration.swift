@@ -30,7 +30,7 @@ struct QueueDeclaration {
         // Our caller makes a name for queues without one, so that an empty name here is one of line breaks only.
         guard !self.name.isEmpty else { throw self.refused("queue name is empty") }
         guard !self.name.hasPrefix("amq.") else {
-            let text = "queue name '\(self.name)' contains reserved prefix 'amq.*'"
+            let text: ReplyText = "queue name '\(self.name)' contains reserved prefix 'amq.*'"
             throw .channel(.accessRefused, text: text, method: Self.method)
         }
     }
@@ -72,7 +72,7 @@ struct QueueDeclaration {
 
     private func subject(in host: ShortString) -> String { "queue '\(self.name)' in vhost '\(host)'" }
 
-    private func refused(_ text: String) -> Violation {
+    private func refused(_ text: ReplyText) -> Violation {
         .channel(.preconditionFailed, text: text, method: Self.method)
     }
 }

@@ -22,12 +22,12 @@ extension TopologyOwner {
         let method = ExchangeDelete.id
         try Self.checkNotDefault(name, method)
         guard !name.hasPrefix("amq.") else {
-            let text = "deletion of system exchange '\(name)' in vhost '\(host.name)' not allowed"
+            let text: ReplyText = "deletion of system exchange '\(name)' in vhost '\(host.name)' not allowed"
             throw .channel(.accessRefused, text: text, method: method)
         }
         guard let exchange = host.exchange(named: name) else { return .done }
         guard !ifUnused || exchange.outgoing.isEmpty else {
-            let text = "exchange '\(name)' in vhost '\(host.name)' in use"
+            let text: ReplyText = "exchange '\(name)' in vhost '\(host.name)' in use"
             throw .channel(.preconditionFailed, text: text, method: method)
         }
         let removal = TopologyChange.removeExchange(virtualHost: host.name, name)
@@ -80,12 +80,12 @@ extension TopologyOwner {
             case .exchange:
                 throw Self.noExchange(binding.destination, method, in: host)
             case .queue:
-                let text = "no queue '\(binding.destination)' in vhost '\(host.name)'"
+                let text: ReplyText = "no queue '\(binding.destination)' in vhost '\(host.name)'"
                 throw .channel(.notFound, text: text, method: method)
             }
         }
         if let refusal = source.validate(binding) {
-            throw .channel(.preconditionFailed, text: refusal, method: method)
+            throw .channel(.preconditionFailed, text: ReplyText(refusal), method: method)
         }
         if case .queue(let queue) = destination {
             try queue.checkAccess(from: connection, method: method)

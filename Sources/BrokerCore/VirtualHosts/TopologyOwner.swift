@@ -158,7 +158,7 @@ struct TopologyOwner {
         in host: VirtualHost
     ) throws(Violation) -> TopologyDecision {
         guard let queue = host.queue(named: name) else {
-            let text = "no queue '\(name)' in vhost '\(host.name)'"
+            let text: ReplyText = "no queue '\(name)' in vhost '\(host.name)'"
             throw .channel(.notFound, text: text, method: QueueDeclare.id)
         }
         try queue.checkAccess(from: connection, method: QueueDeclare.id)

@@ -14,6 +14,22 @@ import Testing
         )
     }
 
+    @Test(
+        arguments: [
+            ([65, 77, 81, 80, 1, 1, 0, 9], UInt8(0), UInt8(9)), ([65, 77, 81, 80, 1, 1, 8, 0], 8, 0),
+            ([65, 77, 81, 80, 1, 1, 9, 1], 8, 0),
+        ] as [([UInt8], UInt8, UInt8)]
+    )
+    func olderHeadersAreTaken(header: [UInt8], major: UInt8, minor: UInt8) {
+        let client = SimulatedClient(SimulatedBroker())
+        client.sendBytes(header)
+        guard case .method(0, .connectionStart(let start))? = client.receive().first else {
+            Issue.record("no connection.start")
+            return
+        }
+        #expect(start.versionMajor == major && start.versionMinor == minor)
+    }
+
     @Test(arguments: [
         Array("HTTP/1.1".utf8), Array("GET / HT".utf8), [65, 77, 81, 80, 0, 0, 9, 2], [65, 77, 81, 80, 1, 1, 0, 10],
         [UInt8](repeating: 0, count: 8), [65, 77, 81, 80, 0, 1, 0, 0],
