@@ -110,13 +110,15 @@ public final class SimulatedClient {
         frameMaxBytes: UInt32 = 131_072,
         channelMax: UInt16 = 2047,
         heartbeat: UInt16 = 0,
+        product: String = "Martlet simulation",
         channel: UInt16? = 1
     ) -> [UInt8] {
         let capabilities: [ShortString] = [
             "consumer_cancel_notify", "connection.blocked", "authentication_failure_close", "basic.nack",
         ]
         let properties = FieldTable([
-            ("capabilities", .table(FieldTable(capabilities.map { ($0, .boolean(true)) })))
+            ("product", .longString(Array(product.utf8))),
+            ("capabilities", .table(FieldTable(capabilities.map { ($0, .boolean(true)) }))),
         ])
         var bytes: [UInt8] = [65, 77, 81, 80, 0, 0, 9, 1]
         bytes += Self.frame(
@@ -141,9 +143,13 @@ public final class SimulatedClient {
 
     /// Logs in, opens channel 1, and forgets the answers.
     @discardableResult
-    public func open(heartbeat: UInt16 = 0, frameMaxBytes: UInt32 = 131_072) -> SimulatedClient {
+    public func open(
+        heartbeat: UInt16 = 0,
+        frameMaxBytes: UInt32 = 131_072,
+        product: String = "Martlet simulation"
+    ) -> SimulatedClient {
         self.frameMaxBytes = Int(frameMaxBytes)
-        self.sendBytes(Self.greeting(frameMaxBytes: frameMaxBytes, heartbeat: heartbeat))
+        self.sendBytes(Self.greeting(frameMaxBytes: frameMaxBytes, heartbeat: heartbeat, product: product))
         self.broker.run()
         _ = self.receive()
         return self

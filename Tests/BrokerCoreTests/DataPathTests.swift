@@ -167,4 +167,22 @@ import Testing
         }
         #expect(Set(received.compactMap(\.text)).count == 8)
     }
+
+    @Test(arguments: placements)
+    func qosIsForConsumersToComeButForOnesOfPyAMQP(
+        placement: (shards: Int, publisher: Int, queue: Int, consumer: Int)
+    ) {
+        let scene = Scene(placement)
+        let pyAMQP = SimulatedClient(scene.broker, shard: placement.consumer).open(product: "py-amqp")
+        scene.owner.call(QueueDeclare(queue: "r"))
+        for (client, queue, delivered) in [(scene.consumer, ShortString("q"), 1), (pyAMQP, "r", 3)] {
+            for number in 1...4 {
+                scene.publisher.publish(routingKey: queue, body: Array("m\(number)".utf8))
+            }
+            client.call(BasicQos(prefetchCount: 1))
+            client.call(BasicConsume(queue: queue, consumerTag: "c"))
+            let more = client.call(BasicQos(prefetchCount: 3))
+            #expect(more.compactMap(\.text).count == delivered - 1)
+        }
+    }
 }

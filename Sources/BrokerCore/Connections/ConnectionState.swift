@@ -79,6 +79,12 @@ struct ConnectionState: ~Copyable {
     let acceptedAt: BrokerInstant
 
     // The client.
+    /// `basic.qos` changes the limits of consumers that are there already.
+    ///
+    /// py-amqp (kombu, Celery) raises the limit of its consumers while tasks wait for their time. It knows RabbitMQ by
+    /// name and asks it for a limit of the channel; of other brokers it expects what the specification says of
+    /// `global=false`, and would wait for ever for messages that RabbitMQ's reading holds back.
+    var changesPrefetchWhileConsuming = false
     var user = ShortString("")
     var virtualHost: VirtualHost?
     var clientName = ""

@@ -164,6 +164,9 @@ extension Shard {
         if case .longString(let name)? = properties["connection_name"] {
             connection.pointee.clientName = String(decoding: name.prefix(255), as: UTF8.self)
         }
+        if case .longString(let product)? = properties["product"] {
+            connection.pointee.changesPrefetchWhileConsuming = product.elementsEqual("py-amqp".utf8)
+        }
         if case .table(let capabilities)? = properties["capabilities"] {
             func has(_ name: ShortString) -> Bool {
                 if case .bool(let value)? = capabilities[name] { return value != 0 }
@@ -267,10 +270,13 @@ extension Shard {
 
     // MARK: Timers
 
-    /// Looks again after half the interval.
+    /// Looks again after a little more than half the interval.
+    ///
+    /// Exactly half would race with clients that read with a time limit of half the interval before they send their own
+    /// heartbeat (kombu): each of ours would begin their wait anew.
     private func scheduleHeartbeat(_ connection: UnsafeMutablePointer<ConnectionState>) {
-        let half = connection.pointee.heartbeatSeconds * 500
-        self.timers.schedule(at: self.now.advanced(milliseconds: half), .heartbeat(connection.pointee.id))
+        let wait = connection.pointee.heartbeatSeconds * 550
+        self.timers.schedule(at: self.now.advanced(milliseconds: wait), .heartbeat(connection.pointee.id))
     }
 
     /// A timer is due.

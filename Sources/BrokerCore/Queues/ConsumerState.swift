@@ -20,7 +20,7 @@ struct ConsumerState: ~Copyable {
     let isGetter: Bool
     let priority: Int32
     /// Deliveries that may be open at a time; 0 is any number.
-    let prefetchCount: UInt32
+    var prefetchCount: UInt32
     /// The channel's global prefetch applies: each delivery needs a grant.
     var isGlobalLimited: Bool
     /// Order of arrival at the queue.

@@ -24,8 +24,29 @@ extension Shard {
             channel.pointee.prefetchCount = UInt32(method.prefetchCount)
             // RabbitMQ lifts the channel's limit here.
             channel.pointee.globalPrefetchCount = 0
+            if channel.pointee.connection.pointee.changesPrefetchWhileConsuming {
+                self.changePrefetch(channel)
+            }
             self.sendMethod(BasicQosOk(), channel)
             self.grantWaiting(channel)
+        }
+    }
+
+    /// The new limit holds for the consumers that are there, too; see
+    /// ``ConnectionState/changesPrefetchWhileConsuming``.
+    private func changePrefetch(_ channel: UnsafeMutablePointer<ChannelState>) {
+        for consumer in channel.pointee.consumers {
+            guard let consumer, consumer.pointee.isAttached, !consumer.pointee.noAck, !consumer.pointee.isGetter else {
+                continue
+            }
+            self.send(
+                .changePrefetch(
+                    consumer.pointee.queue,
+                    consumer: consumer.pointee.consumer,
+                    prefetchCount: channel.pointee.prefetchCount
+                ),
+                to: consumer.pointee.queue.shard
+            )
         }
     }
 

@@ -286,6 +286,15 @@ extension Shard {
         return true
     }
 
+    /// A consumer's limit is another one from now on.
+    func changePrefetch(_ address: QueueAddress, _ id: UInt32, _ prefetchCount: UInt32) {
+        guard let queue = self.queue(address), Int(id) < queue.pointee.consumers.count,
+            let consumer = queue.pointee.consumers[Int(id)], !consumer.pointee.isGetter
+        else { return }
+        consumer.pointee.prefetchCount = prefetchCount
+        self.makeReady(consumer, of: queue)
+    }
+
     /// From now on a consumer needs grants.
     func limitConsumer(_ address: QueueAddress, _ id: UInt32) {
         guard let queue = self.queue(address), Int(id) < queue.pointee.consumers.count,

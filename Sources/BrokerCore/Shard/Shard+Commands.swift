@@ -62,6 +62,8 @@ extension Shard {
             self.get(address, channel, channelIndex, consumer, noAck: noAck)
         case .getEmpty(let channel):
             self.getEmpty(channel)
+        case .changePrefetch(let address, let consumer, let prefetchCount):
+            self.changePrefetch(address, consumer, prefetchCount)
         case .limitConsumer(let address, let consumer):
             self.limitConsumer(address, consumer)
         case .requestGrant(let channel, let channelIndex):

@@ -53,6 +53,9 @@ enum ShardCommand: Sendable {
     /// To the channel: nothing there, or the queue is gone.
     case getEmpty(ChannelAddress)
 
+    /// To a queue's home: from now on the consumer's limit is another one.
+    case changePrefetch(QueueAddress, consumer: UInt32, prefetchCount: UInt32)
+
     // MARK: Global prefetch
 
     /// To a queue's home: from now on the consumer needs a grant for each delivery.

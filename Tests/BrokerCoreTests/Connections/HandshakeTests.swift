@@ -123,6 +123,18 @@ import Testing
         #expect(client.socket.isClosed)
     }
 
+    @Test func heartbeatsLeaveTimeToAClientThatReadsForHalfTheInterval() {
+        let broker = SimulatedBroker()
+        let client = SimulatedClient(broker).open(heartbeat: 10)
+        broker.advance(milliseconds: 5499)
+        #expect(client.receive().isEmpty)
+        broker.advance(milliseconds: 1)
+        #expect(client.receive().lines == ["heartbeat"])
+        broker.advance(milliseconds: 5000)
+        #expect(client.receive().isEmpty)
+        #expect(!client.socket.isClosed)
+    }
+
     @Test func stoppingTheBrokerTellsClients() {
         let broker = SimulatedBroker(shardCount: 2)
         let clients = (0..<4).map { _ in SimulatedClient(broker).open() }
