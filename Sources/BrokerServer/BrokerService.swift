@@ -66,8 +66,11 @@ public actor BrokerService: Service {
             bound.append(open.listener)
         }
         if let tls, let options = self.options.tls {
-            // A port in a listen address is the plain one.
-            let addresses = self.options.listen.map { ListenAddress(host: $0.host, isRequired: $0.isRequired) }
+            // A port in a listen address is the plain one, so a host with two of them is one address here.
+            var addresses: [ListenAddress] = []
+            for address in self.options.listen where !addresses.contains(where: { $0.host == address.host }) {
+                addresses.append(ListenAddress(host: address.host, isRequired: address.isRequired))
+            }
             let secure = ListenerFactory(shards: shards, logger: self.logger, tls: tls)
             for open in try await secure.open(addresses, port: options.port) {
                 self.listeners.append(open.channel)

@@ -223,7 +223,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// One line for what went wrong with TLS; a peer that just goes away is everyday life.
     private func report(_ error: any Error) {
         switch error {
-        case NIOSSLError.uncleanShutdown, is IOError:
+        case NIOSSLError.uncleanShutdown, NIOSSLError.handshakeFailed(.sslError([.eofDuringHandshake])), is IOError:
             break
         case let error as BoringSSLError:
             self.loop.log(.warning, "connection", "TLS connection from \(self.peerName) failed: \(error)")

@@ -24,14 +24,14 @@ enum TLSContext {
         }
         do {
             return try NIOSSLContext(configuration: configuration)
+        } catch NIOSSLError.failedToLoadPrivateKey {
+            // Both were read before; the library refuses a key beside a certificate only when they do not match.
+            throw StartFailure(
+                "TLS key \(options.keyFile) does not belong to certificate \(options.certificateFile)",
+                isConfiguration: true
+            )
         } catch {
             let reason = TLSFailure.reasons(in: error)
-            if reason.contains("KEY_VALUES_MISMATCH") || reason.contains("KEY_TYPE_MISMATCH") {
-                throw StartFailure(
-                    "TLS key \(options.keyFile) does not belong to certificate \(options.certificateFile)",
-                    isConfiguration: true
-                )
-            }
             throw StartFailure(
                 "cannot use TLS certificate \(options.certificateFile) with key \(options.keyFile): \(reason)",
                 isConfiguration: true

@@ -2,7 +2,8 @@ import Testing
 
 @testable import BrokerServer
 
-@Suite struct AuthenticationTests {
+/// Passwords as they are stored.
+@Suite struct PasswordHashTests {
     /// RabbitMQ's documented example: salt 908DC60A, password `test12`, SHA-256.
     @Test func hashesAsRabbitMQDoes() {
         let hash = PasswordHash(password: Array("test12".utf8), salt: [0x90, 0x8D, 0xC6, 0x0A])
@@ -17,13 +18,15 @@ import Testing
         #expect(!hash.matches([]))
     }
 
-    @Test(arguments: ["127.0.0.1", "127.0.0.1:5672", "[::1]:5672", "[::1]", "0.0.0.0:1"])
-    func addressesAreRead(text: String) {
-        #expect(ListenAddress(parsing: text) != nil)
+    @Test func storesSaltBeforeDigest() {
+        let hash = PasswordHash(password: Array("a".utf8), salt: [1, 2, 3, 4])
+        #expect(hash.stored == [1, 2, 3, 4] + hash.digest)
+        #expect(hash.stored.count == 36)
     }
 
-    @Test(arguments: ["127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "[::1", "[::1]5672", ""])
-    func malformedAddressesAreRefused(text: String) {
-        #expect(ListenAddress(parsing: text) == nil)
+    @Test func saltsEachPasswordAnew() {
+        let password = Array("same".utf8)
+        let hashes = Set((0..<8).map { _ in PasswordHash(password: password).stored })
+        #expect(hashes.count == 8)
     }
 }
