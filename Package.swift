@@ -97,6 +97,14 @@ let package = Package(
             swiftSettings: hotPath
         ),
         .target(name: "BrokerSimulation", dependencies: ["BrokerCore", "AMQPProtocol"], swiftSettings: strict),
+        .executableTarget(
+            name: "martlet-sim",
+            dependencies: [
+                "BrokerSimulation",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
 
         // MARK: Tests, one per library, plus two that cut across.
         .testTarget(

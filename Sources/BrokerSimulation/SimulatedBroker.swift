@@ -161,6 +161,9 @@ public final class SimulatedBroker {
         return events
     }
 
+    /// Whether anything can happen without time passing.
+    var hasEvents: Bool { !self.possibleEvents.isEmpty }
+
     /// Carries one event out; a read takes at most `maxBytes` octets.
     func carryOut(_ event: Event, maxBytes: Int = .max) {
         switch event {
@@ -173,6 +176,13 @@ public final class SimulatedBroker {
             let batch = self.batches[from][to].removeFirst()
             self.shards[to].apply(batch, now: self.now)
             self.drain(to)
+        }
+    }
+
+    /// Has the broker read everything that a socket has brought, as far as it wants to.
+    public func readAll(_ socket: Socket) {
+        while !socket.inbound.isEmpty && socket.isReading && !socket.isClosed && !socket.isLost {
+            self.carryOut(.read(socket))
         }
     }
 
@@ -244,6 +254,16 @@ public final class SimulatedBroker {
         }
     }
 
+    /// A socket is closed when everything is sent, however slow its client reads.
+    private func takeRest(_ socket: Socket) {
+        let shard = self.shards[socket.shard]
+        shard.setWritable(socket.id, true, now: self.now)
+        shard.takeOutput(of: socket.id) { block in
+            socket.outbound.append(contentsOf: UnsafeRawBufferPointer(start: block.base, count: block.count))
+            self.memories[socket.shard].giveBack(block)
+        }
+    }
+
     private var isClosing = false
 
     private func closeDueSockets() {
@@ -251,6 +271,7 @@ public final class SimulatedBroker {
         self.isClosing = true
         while let index = self.closings.firstIndex(where: { $0.due <= self.now }) {
             let socket = self.closings.remove(at: index).socket
+            self.takeRest(socket)
             socket.isClosed = true
             self.disconnect(socket)
         }

@@ -165,6 +165,13 @@ public final class SimulatedClient {
         return received
     }
 
+    /// Hands over what has been collected; nothing runs.
+    public func takeInbox() -> [Received] {
+        let received = self.inbox
+        self.inbox = []
+        return received
+    }
+
     /// Sends a method and returns what arrives after running the broker.
     @discardableResult
     public func call(_ method: some EncodableMethod, channel: UInt16 = 1) -> [Received] {

@@ -91,6 +91,9 @@ package final class ModelChannel {
     /// `basic.recover` is under way.
     package var isRecovering = false
 
+    /// What an operation that is not known to be carried out has settled, by its number.
+    package var settledBy: [Int: [Delivery]] = [:]
+
     /// Publishes that wait for their confirm, by number.
     package var unconfirmed: [UInt64: ModelMessage] = [:]
     /// The number of the last publish in confirm mode.
@@ -100,8 +103,8 @@ package final class ModelChannel {
     package var transactionMessages: [ModelMessage] = []
     /// Settlements of the current transaction.
     package var transactionSettlements: [(delivery: Delivery, outcome: Operation.Outcome)] = []
-    /// Publishes of the transaction that is being committed.
-    package var committing: [ModelMessage] = []
+    /// Publishes of transactions that are being committed, by the number of the commit.
+    package var committing: [Int: [ModelMessage]] = [:]
 
     /// Makes a channel that is being opened.
     package init(client: ModelClient, number: UInt16) {

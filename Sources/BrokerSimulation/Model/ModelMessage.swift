@@ -63,6 +63,8 @@ package final class ModelMessage {
     package var may: Set<Int> = []
     /// Whether the broker has it.
     package var certainty = Certainty.possible
+    /// It was published in a transaction.
+    package var isTransactional = false
     /// The broker has given it back.
     package var isReturned = false
     /// Copies about which something is known, by queue.

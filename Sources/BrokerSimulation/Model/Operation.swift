@@ -34,6 +34,22 @@ package enum Operation {
     case commit
     case rollBack
 
+    /// Whether a channel may have to wait for other shards before it goes on.
+    package var mayWait: Bool {
+        switch self {
+        case .publish, .settle: false
+        default: true
+        }
+    }
+
+    /// Whether the broker closes the channel when something that it names is not there.
+    package var isRefusable: Bool {
+        switch self {
+        case .inspectQueue, .purgeQueue, .consume, .get, .publish, .bind, .deleteQueue: true
+        default: false
+        }
+    }
+
     /// Whether the broker answers.
     package var isAnswered: Bool {
         switch self {

@@ -1,0 +1,78 @@
+/// What one seed does: each one leaves some things out and does others often.
+struct SimulationPlan {
+    /// A kind of operation, as the workload draws it.
+    enum Kind: CaseIterable {
+        case publish, settle, consume, cancel, get, declareQueue, deleteQueue, inspectQueue, purgeQueue
+        case declareExchange, deleteExchange, bind, unbind, recover, qos, selectConfirms, selectTransactions
+        case commit, rollBack, openChannel, closeChannel, mistake
+
+        /// How often it is drawn, compared with the others.
+        var weight: Int {
+            switch self {
+            case .publish: 60
+            case .settle: 50
+            case .consume: 14
+            case .get: 10
+            case .declareQueue, .bind: 9
+            case .commit, .openChannel: 8
+            case .cancel, .declareExchange, .unbind, .inspectQueue, .qos, .selectConfirms: 4
+            case .rollBack, .closeChannel, .selectTransactions, .recover: 2
+            case .deleteQueue, .deleteExchange, .purgeQueue, .mistake: 1
+            }
+        }
+
+        /// Without these nothing happens at all.
+        var isNeeded: Bool {
+            switch self {
+            case .publish, .declareQueue, .openChannel: true
+            default: false
+            }
+        }
+    }
+
+    /// Shards of the broker.
+    let shardCount: Int
+    /// Connections at a time.
+    let clientLimit: Int
+    /// Channels of a connection.
+    let channelLimit: Int
+    /// Queues at a time.
+    let queueLimit: Int
+    /// Steps between two looks at a broker in which nothing moves, about.
+    let phaseLength: Int
+    /// The kinds of operations, each as often as it is wanted.
+    let kinds: [Kind]
+    /// Connections break, and are closed.
+    let breaksConnections: Bool
+    /// Some clients read slowly, through a small socket.
+    let hasSlowReaders: Bool
+    /// Some messages are large.
+    let hasLargeBodies: Bool
+    /// Some consumers do not acknowledge.
+    let hasAutomaticAcknowledgement: Bool
+    /// Limits that clients set.
+    let prefetches: [Int]
+
+    /// Draws a plan.
+    init(_ random: SeededRandom) {
+        self.shardCount = 1 + random.below(4)
+        self.clientLimit = 2 + random.below(5)
+        self.channelLimit = 1 + random.below(3)
+        self.queueLimit = 2 + random.below(6)
+        self.phaseLength = 30 + random.below(200)
+        var kinds: [Kind] = []
+        for kind in Kind.allCases {
+            let isLeftOut = random.oneIn(6) && !kind.isNeeded
+            let factor = random.oneIn(5) ? 3 : 1
+            if !isLeftOut {
+                kinds += Array(repeating: kind, count: kind.weight * factor)
+            }
+        }
+        self.kinds = kinds
+        self.breaksConnections = !random.oneIn(4)
+        self.hasSlowReaders = random.oneIn(2)
+        self.hasLargeBodies = random.oneIn(3)
+        self.hasAutomaticAcknowledgement = !random.oneIn(3)
+        self.prefetches = random.oneIn(2) ? [1, 2, 3] : [0, 1, 5, 20]
+    }
+}

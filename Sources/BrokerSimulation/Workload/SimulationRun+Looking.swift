@@ -1,0 +1,157 @@
+internal import AMQPProtocol
+internal import BrokerCore
+
+/// Times at which nothing moves, and the end.
+extension SimulationRun {
+    /// Runs until nothing moves any more.
+    func settle() {
+        var isMoving = true
+        while isMoving && self.judge.failure == nil {
+            self.broker.run(self.random)
+            isMoving = false
+            for actor in self.actors where !actor.model.isSilent && actor.model.state != .ended {
+                isMoving = actor.read() || isMoving
+            }
+            isMoving = isMoving || self.broker.hasEvents
+        }
+        self.actors.removeAll { $0.model.state == .ended }
+        self.judge.settles()
+    }
+
+    /// Settles and looks at every queue; sometimes does what can only be judged now.
+    func look() {
+        self.settle()
+        for number in self.judge.queues.indices where self.judge.queues[number].existence.isPossible {
+            let observation = self.observe(number)
+            self.judge.observes(number, observation)
+            if case .present(let messages, _) = observation, self.random.oneIn(12) {
+                self.purge(number, expected: messages)
+            }
+        }
+        if self.random.oneIn(4) {
+            self.silenceSomebody()
+        }
+        self.judge.step += 1
+    }
+
+    private func observe(_ number: Int) -> Judge.Observation {
+        let received = self.observer.call(
+            QueueDeclare(queue: ShortString(truncating: ModelQueue.name(number)), passive: true)
+        )
+        switch received.first {
+        case .method(_, .queueDeclareOk(let ok))?:
+            return .present(messages: Int(ok.messageCount), consumers: Int(ok.consumerCount))
+        case .method(_, .channelClose(let close))?:
+            self.observer.send(ChannelCloseOk())
+            self.observer.call(ChannelOpen())
+            return close.replyCode == ReplyCode.resourceLocked.rawValue ? .locked : .absent
+        default:
+            self.judge.fail("the observer got \(received) for a passive declaration")
+            return .locked
+        }
+    }
+
+    private func purge(_ number: Int, expected: Int) {
+        let received = self.observer.call(QueuePurge(queue: ShortString(truncating: ModelQueue.name(number))))
+        guard case .method(_, .queuePurgeOk(let ok))? = received.first else {
+            return self.judge.fail("the observer got \(received) for a purge")
+        }
+        self.judge.purgesQuietly(number, count: Int(ok.messageCount), expected: expected)
+    }
+
+    /// A client stops to show signs of life: its connection must be closed, all others stay.
+    private func silenceSomebody() {
+        let candidates = self.actors.filter { $0.heartbeatSeconds > 0 && $0.model.state == .open }
+        guard let silent = self.workload.pick(candidates) else { return }
+        self.judge.note("c\(silent.model.id) falls silent")
+        silent.model.isSilent = true
+        for _ in 0..<3 * silent.heartbeatSeconds {
+            for actor in self.actors where !actor.model.isSilent {
+                actor.sendHeartbeat()
+            }
+            self.broker.run(self.random)
+            self.broker.advance(milliseconds: 1000)
+            for actor in self.actors where !actor.model.isSilent {
+                _ = actor.read()
+            }
+        }
+        guard silent.client.socket.isClosed else {
+            return self.judge.fail("c\(silent.model.id) is silent and was not closed")
+        }
+        self.judge.loses(silent.model)
+        self.settle()
+    }
+
+    // MARK: The end
+
+    /// All connections end, every queue is emptied, nothing may be left.
+    func finish() {
+        guard self.judge.failure == nil else { return }
+        self.look()
+        for actor in self.actors where actor.model.state == .open {
+            if self.random.oneIn(2) {
+                actor.cut()
+            } else {
+                actor.close()
+            }
+        }
+        self.look()
+        self.drainQueues()
+        guard self.judge.failure == nil else { return }
+        self.observer.disconnect()
+        self.broker.run()
+        for (index, shard) in self.broker.shards.enumerated() {
+            let census = shard.census
+            guard census.isEmpty else {
+                return self.judge.fail("shard \(index) is not empty at the end: \(census)")
+            }
+        }
+        if self.broker.lentBlocks != 0 {
+            self.judge.fail("\(self.broker.lentBlocks) blocks of output memory are not given back")
+        }
+    }
+
+    private func drainQueues() {
+        let drainer = SimulationActor(
+            self.judge,
+            self.broker,
+            shard: self.random.below(self.plan.shardCount),
+            frameMaxBytes: 131_072,
+            heartbeatSeconds: 0,
+            readLimit: .max
+        )
+        self.actors = [drainer]
+        self.settle()
+        drainer.openChannel(1)
+        self.settle()
+        for queue in self.judge.queues where queue.existence.isPossible {
+            guard self.judge.failure == nil, let channel = drainer.model.channels[1] else { return }
+            self.drain(queue, drainer, channel)
+            guard self.judge.failure == nil else { return }
+            drainer.send(.deleteQueue(queue.id, ifUnused: true, ifEmpty: true), on: channel)
+            self.settle()
+        }
+        drainer.close()
+        self.settle()
+    }
+
+    private func drain(_ queue: ModelQueue, _ drainer: SimulationActor, _ channel: ModelChannel) {
+        var order: [Int] = []
+        while self.judge.failure == nil {
+            let before = channel.lastTag
+            let noAck = self.random.oneIn(2)
+            drainer.send(.get(queue: queue.id, noAck: noAck), on: channel)
+            self.broker.run(self.random)
+            _ = drainer.read()
+            guard channel.lastTag > before else { break }
+            if let last = self.judge.lastTaken {
+                order.append(last)
+            }
+            if !noAck {
+                drainer.send(.settle(tag: channel.lastTag, isMultiple: false, .acknowledge), on: channel)
+            }
+        }
+        self.settle()
+        self.judge.drains(queue.id, order)
+    }
+}

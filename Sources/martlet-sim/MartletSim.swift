@@ -1,0 +1,59 @@
+import ArgumentParser
+import BrokerSimulation
+
+/// Runs seeds of the simulation and names those that contradict the model.
+@main struct MartletSim: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martlet-sim",
+        abstract: "Run the broker against its model, one simulation a seed."
+    )
+
+    @Option(help: "Number of seeds.")
+    var seeds: UInt64 = 100
+
+    @Option(help: "The first seed.")
+    var first: UInt64 = 1
+
+    @Option(help: "Steps of a run.")
+    var steps: Int = SimulationRun.usualSteps
+
+    @Option(help: "Lines of the trace of a failing seed.")
+    var tail: Int = 30
+
+    @Flag(help: "Print whole traces, of every seed.")
+    var verbose = false
+
+    func validate() throws {
+        guard self.steps > 0, self.tail >= 0 else {
+            throw ValidationError("steps must be positive, tail must not be negative")
+        }
+        guard self.seeds > 0, !self.first.addingReportingOverflow(self.seeds - 1).overflow else {
+            throw ValidationError("there are no such seeds")
+        }
+    }
+
+    func run() throws {
+        var failures = 0
+        var messages = 0
+        for seed in self.first...(self.first + (self.seeds - 1)) {
+            let report = SimulationRun(seed: seed, steps: self.steps).run()
+            messages += report.messages
+            if self.verbose {
+                print(report.trace.joined(separator: "\n"))
+            }
+            guard let failure = report.failure else { continue }
+            failures += 1
+            print("seed \(seed) step \(report.steps): \(failure)")
+            print("  again: martlet-sim --first \(seed) --seeds 1 --steps \(self.steps) --verbose")
+            if !self.verbose {
+                for line in report.trace.suffix(self.tail) {
+                    print("  \(line)")
+                }
+            }
+        }
+        print("\(self.seeds) seeds from \(self.first), \(messages) messages, \(failures) failed")
+        if failures > 0 {
+            throw ExitCode.failure
+        }
+    }
+}
