@@ -1,6 +1,5 @@
 internal import BrokerServer
 internal import Configuration
-internal import Foundation
 
 /// The places configuration comes from, strongest first: flags, environment, file.
 ///
@@ -21,7 +20,7 @@ struct ConfigurationSources: Sendable {
         flags: [Setting: ConfigValue],
         environment: [String: String],
         configFile: String?
-    ) async throws(StartFailure) {
+    ) throws(StartFailure) {
         let values = Dictionary(uniqueKeysWithValues: flags.map { (AbsoluteConfigKey($0.components), $1) })
         self.sources.append(Source(provider: InMemoryProvider(name: "flags", values: values)) { $0.flag })
         // Other programs' variables are none of our business, and ours are found under the prefix only.
@@ -33,55 +32,28 @@ struct ConfigurationSources: Sendable {
             Source(provider: variables.prefixKeys(with: "martlet")) { $0.environmentVariable }
         )
         if let configFile {
-            try await self.addFile(configFile)
+            try self.addFile(configFile)
         }
     }
 
-    private mutating func addFile(_ path: String) async throws(StartFailure) {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(fileURLWithPath: path))
-        } catch {
-            throw StartFailure(
-                "cannot read configuration file \(path): \(Self.reason(of: error))",
-                isConfiguration: true
+    private mutating func addFile(_ path: String) throws(StartFailure) {
+        let file = try ConfigurationFile(path: path)
+        let values = file.values.map { path, content in
+            (
+                AbsoluteConfigKey(path.split(separator: ".").map(String.init)),
+                ConfigValue(content, isSecret: path == Setting.defaultPassword.rawValue)
             )
         }
-        do {
-            let provider = try await FileProvider<JSONSnapshot>(
-                parsingOptions: .init(secretsSpecifier: .specific([Setting.defaultPassword.rawValue])),
-                config: ConfigReader(
-                    provider: InMemoryProvider(
-                        values: ["filePath": ConfigValue(.string(path), isSecret: false)]
-                    )
-                )
-            )
-            self.sources.append(Source(provider: provider) { "\($0.rawValue) in \(path)" })
-        } catch {
-            throw StartFailure(
-                "configuration file \(path) is not a JSON object of settings",
-                isConfiguration: true
-            )
-        }
+        let provider = InMemoryProvider(name: "file", values: Dictionary(values) { first, _ in first })
+        self.sources.append(Source(provider: provider) { "\($0.rawValue) in \(path)" })
         let known = Set(Setting.allCases.map(\.rawValue))
-        self.unknownKeys = Self.keys(in: try? JSONSerialization.jsonObject(with: data), below: "")
-            .filter { !known.contains($0) }
-            .sorted()
-    }
-
-    /// The paths of all values in a tree of objects.
-    private static func keys(in value: Any?, below path: String) -> [String] {
-        guard let object = value as? [String: Any] else { return path.isEmpty ? [] : [path] }
-        return object.flatMap { name, member in
-            self.keys(in: member, below: path.isEmpty ? name : "\(path).\(name)")
+        for path in file.unusable where known.contains(path) {
+            throw StartFailure(
+                "\(path) in the configuration file has no value that a setting can have",
+                isConfiguration: true
+            )
         }
-    }
-
-    /// The system's word for why a file cannot be read, without Foundation's sentence around it.
-    private static func reason(of error: any Error) -> String {
-        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-        let code = underlying.flatMap { $0.domain == NSPOSIXErrorDomain ? $0.code : nil }
-        return code.map { String(cString: strerror(CInt($0))) } ?? error.localizedDescription
+        self.unknownKeys = file.paths.filter { !known.contains($0) }.sorted()
     }
 
     // MARK: Reading

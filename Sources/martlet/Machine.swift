@@ -5,7 +5,11 @@ internal import Musl
 #elseif canImport(Darwin)
 internal import Darwin
 #endif
+#if canImport(FoundationEssentials)
+internal import FoundationEssentials
+#else
 internal import Foundation
+#endif
 
 /// What the defaults depend on.
 enum Machine {

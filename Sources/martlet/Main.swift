@@ -1,6 +1,12 @@
 internal import ArgumentParser
 internal import BrokerServer
-internal import Foundation
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
 
 /// Where the process starts.
 @main

@@ -1,16 +1,27 @@
 internal import BrokerServer
 internal import Configuration
-internal import Foundation
 internal import Logging
 internal import ServiceLifecycle
 internal import UnixSignals
+#if canImport(FoundationEssentials)
+internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#elseif canImport(Darwin)
+internal import Darwin
+#endif
 
 /// Serving: from the configuration to the last goodbye.
 enum Serve {
     /// Runs the broker until a signal ends it.
     static func run(flags: [Setting: ConfigValue], configFile: String?) async throws {
         let environment = ProcessInfo.processInfo.environment
-        let sources = try await ConfigurationSources(
+        let sources = try ConfigurationSources(
             flags: flags,
             environment: environment,
             configFile: configFile ?? environment["MARTLET_CONFIG"]
