@@ -11,8 +11,21 @@ internal import Darwin
 /// Where the process starts.
 @main
 struct Main {
+    /// Everything happens in a task; the main thread waits.
+    ///
+    /// An `async` main would turn it into dispatch's signal thread, which valgrind cannot follow, and our count of
+    /// instructions per message needs valgrind.
+    static func main() {
+        Task.detached {
+            await self.run()
+        }
+        while true {
+            pause()
+        }
+    }
+
     /// A person who makes a mistake reads one line; subcommands have their own exit codes.
-    static func main() async {
+    private static func run() async -> Never {
         do {
             var command = try MartletCommand.parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
