@@ -8,6 +8,7 @@ public struct PerfCommand: AsyncParsableCommand {
     /// Name and help.
     public static let configuration = CommandConfiguration(
         commandName: "perf",
+        _superCommandName: "martlet",
         abstract: "Measure a broker: messages per second, latency, CPU per message.",
         discussion: """
             Publishes through real connections, consumes what comes back and checks that nothing is lost, \
