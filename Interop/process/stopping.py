@@ -1,0 +1,120 @@
+"""The end: signals, exit codes, last words."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+import pika
+from martlet import FIXTURES, Martlet, environment, program, wait_until_ended
+from scenarios import eventually, scenario
+
+_TLS = ("--tls-port", "0", "--tls-cert", FIXTURES / "server.pem", "--tls-key", FIXTURES / "server.key")
+
+
+def _assert_told(connection: pika.BlockingConnection) -> None:
+    """Checks that the broker closes a connection with 320."""
+    deadline = time.monotonic() + 10
+    try:
+        while time.monotonic() < deadline:
+            connection.process_data_events(0.5)
+    except pika.exceptions.ConnectionClosedByBroker as error:
+        assert error.reply_code == 320, error
+        assert error.reply_text == "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'", error
+        return
+    raise AssertionError("not told")
+
+
+@scenario("signals")
+def signals() -> None:
+    """SIGTERM and SIGINT: every client, of every shard and of TLS too, gets 320; it ends with 0; the port is free."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        with Martlet("--port", "0", "--ephemeral", "--shards", "2", *_TLS) as martlet:
+            context = ssl.create_default_context(cafile=str(FIXTURES / "authority.pem"))
+            connections = [martlet.connect() for _ in range(3)]
+            connections.append(martlet.connect(ssl_options=pika.SSLOptions(context, "localhost")))
+            port = martlet.port()
+            martlet.process.send_signal(signum)
+            for connection in connections:
+                _assert_told(connection)
+            # Clients that answered are not waited for.
+            assert wait_until_ended([martlet.process], 10) < 2.5
+            assert martlet.process.returncode == 0, martlet.process.returncode
+            assert martlet.log().endswith("[info] stopped\n"), martlet.log()
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+@scenario("stop without clients")
+def no_clients() -> None:
+    """Without clients it stops at once, with 0, also when one is only half way in."""
+    with Martlet("--port", "0", "--ephemeral") as martlet:
+        with socket.create_connection(("127.0.0.1", martlet.port()), 5) as client:
+            client.sendall(b"AMQP")
+            started = time.monotonic()
+            martlet.process.send_signal(signal.SIGTERM)
+            assert client.recv(100) == b""
+            client.close()
+            assert martlet.process.wait(10) == 0
+            assert time.monotonic() - started < 2, "it waited"
+
+
+@scenario("stop with a client that does not answer")
+def silent_client() -> None:
+    """A client that does not answer connection.close is waited for three seconds, not longer; it ends with 0."""
+    with Martlet("--port", "0", "--ephemeral") as martlet:
+        connection = martlet.connect()  # Nobody reads from it: pika works only when asked.
+        started = time.monotonic()
+        assert martlet.stop() == 0
+        assert 2 < time.monotonic() - started < 6, time.monotonic() - started
+        del connection
+
+
+@scenario("second signal")
+def second_signal() -> None:
+    """A second signal ends it at once, with 128 and the signal's number, as a shell reports a program that it ended."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        with Martlet("--port", "0", "--ephemeral") as martlet:
+            connection = martlet.connect()
+            martlet.process.send_signal(signum)
+            eventually(lambda: "stopping\n" in martlet.log())
+            started = time.monotonic()
+            assert martlet.stop(signum) == 128 + signum
+            assert time.monotonic() - started < 2, "it waited"
+            del connection
+
+
+@scenario("log that nobody reads")
+def closed_log() -> None:
+    """A standard error whose reader has gone neither stops the broker nor its clients."""
+    reader, writer = os.pipe()
+    with Martlet("--port", "0", "--ephemeral", stderr=writer) as martlet:
+        os.close(writer)
+        os.close(reader)
+        for _ in range(3):
+            martlet.connect().close()  # Each is logged.
+        assert martlet.stop() == 0
+
+
+@scenario("standard output that nobody reads")
+def closed_output() -> None:
+    """Closed standard streams do not keep it from serving: what it opens later does not take their place."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    shell = f'exec "$0" --port {port} --ephemeral >&- 2>&- <&-'
+    with subprocess.Popen(["sh", "-c", shell, program()], env=environment()) as process:
+        try:
+
+            def is_served() -> bool:
+                try:
+                    pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port)).close()
+                except pika.exceptions.AMQPConnectionError:
+                    return False
+                return True
+
+            eventually(is_served, seconds=20)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
