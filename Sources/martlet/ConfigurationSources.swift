@@ -107,22 +107,22 @@ struct ConfigurationSources: Sendable {
     func size(_ setting: Setting, total: UInt64, atLeast minimum: UInt64) throws(StartFailure) -> UInt64? {
         let what = "a size such as 512MiB, 2GB or 40%, at least \(minimum) octets"
         for source in self.sources {
-            let key = AbsoluteConfigKey(setting.components)
-            let text: String
-            if case .string(let value) = try? source.provider.value(forKey: key, type: .string).value?.content {
-                text = value
-            } else if case .int(let value) = try? source.provider.value(forKey: key, type: .int).value?.content {
-                text = "\(value)"
-            } else if (try? source.provider.value(forKey: key, type: .int).value) == .some(nil) {
-                continue
-            } else {
-                throw Self.failure(source.name(setting), what)
+            do {
+                guard let text = try Self.sizeText(setting, from: source.provider) else { continue }
+                if let size = ByteSize.parse(text, total: total), size >= minimum { return size }
+            } catch {
+                // Neither a text nor a number; said below.
             }
-            guard let size = ByteSize.parse(text, total: total), size >= minimum else {
-                throw Self.failure(source.name(setting), what)
-            }
-            return size
+            throw Self.failure(source.name(setting), what)
         }
+        return nil
+    }
+
+    /// A size as it is written; a number, which only the file has, is none of the library's texts.
+    private static func sizeText(_ setting: Setting, from provider: any ConfigProvider) throws -> String? {
+        let key = AbsoluteConfigKey(setting.components)
+        if case .string(let text) = try? provider.value(forKey: key, type: .string).value?.content { return text }
+        if case .int(let octets) = try provider.value(forKey: key, type: .int).value?.content { return "\(octets)" }
         return nil
     }
 

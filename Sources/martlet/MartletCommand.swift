@@ -54,14 +54,19 @@ struct MartletCommand: AsyncParsableCommand {
     @OptionGroup(title: "Log and configuration")
     var general: GeneralOptions
 
-    func run() async throws {
+    /// What was given on the command line; what was not is left to weaker sources.
+    var flags: [Setting: ConfigValue] {
         var flags: [Setting: ConfigValue] = [:]
         self.listening.collect(into: &flags)
         self.tls.collect(into: &flags)
         self.resources.collect(into: &flags)
         self.proto.collect(into: &flags)
         self.general.collect(into: &flags)
-        try await Serve.run(flags: flags, configFile: self.general.config)
+        return flags
+    }
+
+    func run() async throws {
+        try await Serve.run(flags: self.flags, configFile: self.general.config)
     }
 }
 

@@ -39,7 +39,7 @@ enum Serve {
         // Before the service starts, so that a signal during the start is not lost.
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let service = BrokerService(options: configuration.server, logger: logger) { listeners in
-            self.announce(listeners)
+            for line in self.readyLines(listeners) { StandardStream.writeOutput(line) }
             logger.info("Server startup complete; \(configuration.server.shards) shards")
         }
         var quiet = logger
@@ -79,12 +79,10 @@ enum Serve {
         }
     }
 
-    /// The lines scripts wait for.
-    private static func announce(_ listeners: [BoundListener]) {
-        for isTLS in [false, true] {
-            if let listener = listeners.first(where: { $0.isTLS == isTLS }) {
-                StandardStream.writeOutput("martlet ready on \(listener.url)\n")
-            }
+    /// The lines scripts wait for: one for each kind of listener.
+    static func readyLines(_ listeners: [BoundListener]) -> [String] {
+        [false, true].compactMap { isTLS in
+            listeners.first { $0.isTLS == isTLS }.map { "martlet ready on \($0.url)\n" }
         }
     }
 }
