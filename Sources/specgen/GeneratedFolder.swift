@@ -8,25 +8,42 @@ struct GeneratedFile {
     var contents: String?
 }
 
-/// A folder whose every file comes from the tables.
+/// A folder with files that come from the tables.
 struct GeneratedFolder {
+    /// What is in it.
+    enum Kind {
+        /// Swift, which is formatted; whatever else is there goes.
+        case swift
+        /// Documents, written as they are, beside files that people write.
+        case documents
+    }
+
     private let root: URL
+    private let kind: Kind
 
     /// The path from the package's root.
     let path: String
 
-    init(root: URL, path: String) {
+    init(root: URL, path: String, kind: Kind = .swift) {
         self.root = root
         self.path = path
+        self.kind = kind
     }
 
     private var folder: URL { self.root.appending(path: self.path) }
 
     /// The files that differ from the wanted ones after formatting, those that nobody wants any more included.
     func staleFiles(comparedWith wanted: [GeneratedFile]) throws -> [GeneratedFile] {
-        let formatted = try self.format(wanted)
-        let present = try? FileManager.default.contentsOfDirectory(atPath: self.folder.path)
-        let extra = (present ?? []).filter { name in !formatted.contains { $0.name == name } }.sorted()
+        let formatted: [GeneratedFile]
+        var present: [String] = []
+        switch self.kind {
+        case .swift:
+            formatted = try self.format(wanted)
+            present = (try? FileManager.default.contentsOfDirectory(atPath: self.folder.path)) ?? []
+        case .documents:
+            formatted = wanted
+        }
+        let extra = present.filter { name in !formatted.contains { $0.name == name } }.sorted()
         let changed = formatted.filter { file in
             let current = try? String(contentsOf: self.folder.appending(path: file.name), encoding: .utf8)
             return current != file.contents

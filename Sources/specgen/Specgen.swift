@@ -1,6 +1,6 @@
 import Foundation
 
-/// Writes the Swift that follows from the tables in `Spec/`.
+/// Writes the Swift, and the table for people, that follow from the tables in `Spec/`.
 ///
 /// `swift run specgen` writes every stale file; `swift run specgen --check` writes nothing, names the stale files and exits
 /// with 1 when there are any.
@@ -13,22 +13,45 @@ struct Specgen {
         }
         do {
             let root = URL(filePath: FileManager.default.currentDirectoryPath, directoryHint: .isDirectory)
-            let tables = try SpecTables(folder: root.appending(path: "Spec"))
-            let output = GeneratedFolder(root: root, path: "Sources/AMQPProtocol/Generated")
-            let stale = try output.staleFiles(comparedWith: self.files(from: tables))
+            let stale = try self.outputs(of: root).map { folder, files in
+                (folder, try folder.staleFiles(comparedWith: files))
+            }
             if arguments.isEmpty {
-                try output.write(stale)
-                for file in stale { print("\(file.contents == nil ? "removed" : "wrote") \(file.name)") }
-            } else if !stale.isEmpty {
-                let names = stale.map { "  \(output.path)/\($0.name)" }.joined(separator: "\n")
-                self.fail("stale, run `swift run specgen`:\n\(names)", code: 1)
+                for (folder, files) in stale {
+                    try folder.write(files)
+                    for file in files {
+                        print("\(file.contents == nil ? "removed" : "wrote") \(folder.path)/\(file.name)")
+                    }
+                }
+            } else if stale.contains(where: { !$1.isEmpty }) {
+                let names = stale.flatMap { folder, files in files.map { "  \(folder.path)/\($0.name)" } }
+                self.fail("stale, run `swift run specgen`:\n\(names.joined(separator: "\n"))", code: 1)
             }
         } catch {
             self.fail("specgen: \(error)", code: 1)
         }
     }
 
-    /// Every file of the folder, unformatted.
+    /// Every folder and its files, unformatted.
+    private static func outputs(of root: URL) throws -> [(GeneratedFolder, [GeneratedFile])] {
+        let spec = root.appending(path: "Spec")
+        return [
+            (
+                GeneratedFolder(root: root, path: "Sources/AMQPProtocol/Generated"),
+                self.files(from: try SpecTables(folder: spec))
+            ),
+            (
+                GeneratedFolder(root: root, path: "Sources/BrokerCore/Generated"),
+                try QueueArgumentsGenerator.files(specFolder: spec)
+            ),
+            (
+                GeneratedFolder(root: root, path: "Spec", kind: .documents),
+                try ConformanceEmitter.files(specFolder: spec)
+            ),
+        ]
+    }
+
+    /// Every file of the protocol's folder.
     private static func files(from tables: SpecTables) -> [GeneratedFile] {
         let classFiles = tables.classes.map { row in
             GeneratedFile(

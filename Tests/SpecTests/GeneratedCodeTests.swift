@@ -10,6 +10,7 @@ import Testing
     }
 
     private static let generated = "Sources/AMQPProtocol/Generated"
+    private static let arguments = "Sources/BrokerCore/Generated"
 
     /// `specgen`, which the build puts beside the test bundle.
     private var specgen: URL {
@@ -33,10 +34,12 @@ import Testing
     /// Runs a test in a temporary copy of what specgen reads and writes.
     private func withCopy(_ body: (URL) throws -> Void) throws {
         let copy = FileManager.default.temporaryDirectory.appending(path: "spec-tests-\(UUID().uuidString)")
-        let target = copy.appending(path: "Sources/AMQPProtocol")
-        try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
+        for target in ["Sources/AMQPProtocol", "Sources/BrokerCore"] {
+            let folder = copy.appending(path: target)
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        }
         defer { try? FileManager.default.removeItem(at: copy) }
-        for path in ["Spec", ".swift-format", Self.generated] {
+        for path in ["Spec", ".swift-format", Self.generated, Self.arguments] {
             try FileManager.default.copyItem(at: PackageTree.root.appending(path: path), to: copy.appending(path: path))
         }
         try body(copy)
@@ -87,6 +90,43 @@ import Testing
     func refusesTablesThatContradictThemselves(_ row: String, _ replacement: String, _ complaint: String) throws {
         try self.withCopy { copy in
             let table = copy.appending(path: "Spec/extensions.json")
+            let text = try String(contentsOf: table, encoding: .utf8)
+            try Data(text.replacing(row, with: replacement).utf8).write(to: table)
+            let outcome = try self.run(["--check"], in: copy)
+            #expect(outcome.status == 1)
+            #expect(outcome.errors.contains(complaint), "\(outcome.errors)")
+        }
+    }
+
+    @Test func namesStaleFilesOfEveryFolder() throws {
+        try self.withCopy { copy in
+            let paths = ["\(Self.arguments)/QueueArguments.swift", "Spec/CONFORMANCE.md"]
+            let committed = try paths.map { try Data(contentsOf: copy.appending(path: $0)) }
+            for path in paths {
+                try Data("edited by hand\n".utf8).write(to: copy.appending(path: path))
+            }
+            let outcome = try self.run(["--check"], in: copy)
+            #expect(outcome.status == 1)
+            for path in paths {
+                #expect(outcome.errors.contains("\n  \(path)\n"))
+            }
+            #expect(!outcome.errors.contains("Spec/README.md"), "people write that one")
+
+            #expect(try self.run([], in: copy).status == 0)
+            #expect(try paths.map { try Data(contentsOf: copy.appending(path: $0)) } == committed)
+            #expect(FileManager.default.fileExists(atPath: copy.appending(path: "Spec/README.md").path))
+        }
+    }
+
+    @Test(arguments: [
+        ("\"id\": \"PC1\"", "\"id\": \"PC2\"", "two rows are called PC2"),
+        ("\"Tests/run#budgets\"", "", "has no proof"),
+        ("\"reason\": ", "\"season\": ", "is a difference without a reason"),
+        ("\"Tests/run#budgets\"", "\"Tests/run\"", "names Tests/run, which is not path#name"),
+    ])
+    func refusesConformanceWithoutGrounds(_ row: String, _ replacement: String, _ complaint: String) throws {
+        try self.withCopy { copy in
+            let table = copy.appending(path: "Spec/conformance.json")
             let text = try String(contentsOf: table, encoding: .utf8)
             try Data(text.replacing(row, with: replacement).utf8).write(to: table)
             let outcome = try self.run(["--check"], in: copy)

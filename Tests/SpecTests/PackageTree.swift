@@ -17,6 +17,11 @@ enum PackageTree {
         var isGenerated: Bool { self.path.contains("/Generated/") && self.path.hasPrefix("Sources/") }
     }
 
+    /// The octets of a file by its path from the root.
+    static func contents(of path: String) throws -> Data {
+        try Data(contentsOf: self.root.appending(path: path))
+    }
+
     /// Every Swift file below a folder.
     static func swiftFiles(in folder: String) -> [SourceFile] {
         let base = self.root.appending(path: folder)
