@@ -5,7 +5,7 @@ public final class SimulatedBroker {
     /// One accepted socket.
     public final class Socket {
         let shard: Int
-        let id: ConnectionID
+        public let id: ConnectionID
         /// Octets the client has sent and the broker has not read.
         var inbound: [UInt8] = []
         /// Octets the broker has sent and the client has not taken.

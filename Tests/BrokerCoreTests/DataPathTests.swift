@@ -185,4 +185,22 @@ import Testing
             #expect(more.compactMap(\.text).count == delivered - 1)
         }
     }
+
+    @Test func whoFeedsAQueueThatFallsBehindIsKnown() {
+        let scene = Scene((1, 0, 0, 0))
+        func isFeeding() -> Bool { scene.broker.shards[0].feedsBacklog(scene.publisher.socket.id) }
+        func publish(_ count: Int) {
+            for _ in 0..<count { scene.publisher.publish(routingKey: "q", body: [1]) }
+            scene.publisher.receive()
+        }
+        publish(5000)
+        #expect(!isFeeding(), "nobody waits for these messages")
+        scene.consumer.call(BasicQos(prefetchCount: 1))
+        scene.consumer.call(BasicConsume(queue: "q", consumerTag: "c"))
+        publish(1)
+        #expect(isFeeding())
+        scene.consumer.call(QueuePurge(queue: "q"))
+        publish(1)
+        #expect(!isFeeding())
+    }
 }

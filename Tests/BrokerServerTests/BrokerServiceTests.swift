@@ -123,7 +123,8 @@ struct BrokerServiceTests {
         try await TestBroker.run { broker in
             let client = try await broker.connect(keepsOutput: true)
             try await client.send(Array("GET / HTTP/1.1\r\n".utf8))
-            for _ in 0..<64 { try await client.send([UInt8](repeating: 65, count: 64 * 1024)) }
+            // Few enough to be through before the broker stops waiting, also on a busy machine.
+            for _ in 0..<8 { try await client.send([UInt8](repeating: 65, count: 64 * 1024)) }
             #expect(try await client.end() == Frame.protocolHeader)
             #expect(client.failure == nil)
         }

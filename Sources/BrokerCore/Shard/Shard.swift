@@ -151,6 +151,15 @@ public final class Shard {
         self.dispatchTouchedQueues()
     }
 
+    /// Whether the connection publishes to a queue that falls behind although it has consumers.
+    ///
+    /// Its driver should read it in small pieces: what a large read brings keeps the consumers' acknowledgements waiting,
+    /// and a queue that could be empty grows.
+    public func feedsBacklog(_ id: ConnectionID) -> Bool {
+        guard let queue = self.connection(id)?.pointee.lastChannel?.pointee.route.localQueue else { return false }
+        return queue.pointee.ready.count > ShardLimits.backlogMessages && queue.pointee.consumerCount > 0
+    }
+
     /// The socket is gone, whoever closed it; its consumers and exclusive queues go, its deliveries come back.
     public func connectionLost(_ id: ConnectionID, now: BrokerInstant) {
         self.now = now

@@ -18,6 +18,8 @@ enum ShardLimits {
     static let consumerWindowBytes = 256 * 1024
     /// Octets of publishes of one connection under way to other shards, above which it is not read.
     static let publisherWindowBytes = 1 << 20
+    /// Ready messages above which a queue with consumers has fallen behind.
+    static let backlogMessages = 4096
     /// Octets of frames that wait on a connection's channels for an answer from another shard.
     static let deferredBytes = 256 * 1024
     /// First allocation for a body that arrives in pieces; grows with what arrives.

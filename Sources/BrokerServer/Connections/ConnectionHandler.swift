@@ -19,6 +19,8 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     private let loop: ShardLoop
     private let isTLS: Bool
+    /// What the receive allocator is told about the next read.
+    let appetite = ReadAppetite()
     private var context: ChannelHandlerContext?
     private var id: ConnectionID?
     private var peerName = "unknown peer"
@@ -95,8 +97,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if self.id != nil {
+        if let id = self.id {
             self.loop.runTurn()
+            self.appetite.isSmall = self.loop.feedsBacklog(id)
         }
         context.fireChannelReadComplete()
     }

@@ -8,24 +8,37 @@ internal import NIOCore
 /// all channels that share a list belong to the loop that made it (``ConnectionHandler`` gives buffers back there too).
 final class ReadBuffers: @unchecked Sendable {
     private var free: [ByteBuffer] = []
+    private var freeShort: [ByteBuffer] = []
 
     /// A buffer nobody else holds.
     ///
     /// Cleared here and not in ``giveBack(_:)``: there NIO still holds a reference and `clear()` would allocate.
-    func take(_ allocator: ByteBufferAllocator) -> ByteBuffer {
-        guard var buffer = self.free.popLast() else {
-            return allocator.buffer(capacity: ServerLimits.readBufferBytes)
+    func take(_ allocator: ByteBufferAllocator, isShort: Bool = false) -> ByteBuffer {
+        guard var buffer = isShort ? self.freeShort.popLast() : self.free.popLast() else {
+            return allocator.buffer(capacity: isShort ? ServerLimits.shortReadBytes : ServerLimits.readBufferBytes)
         }
         buffer.clear()
         return buffer
     }
 
-    /// Takes a buffer back that has been read; anything but a full-sized one is left to its owner.
+    /// Takes a buffer back that has been read; anything but those of ``take(_:isShort:)`` is left to its owner.
     func giveBack(_ buffer: ByteBuffer) {
-        if buffer.capacity >= ServerLimits.readBufferBytes, self.free.count < ServerLimits.keptReadBuffers {
-            self.free.append(buffer)
+        if buffer.capacity >= ServerLimits.readBufferBytes {
+            if self.free.count < ServerLimits.keptReadBuffers {
+                self.free.append(buffer)
+            }
+        } else if buffer.capacity >= ServerLimits.shortReadBytes, self.freeShort.count < ServerLimits.keptReadBuffers {
+            self.freeShort.append(buffer)
         }
     }
+}
+
+/// How much a connection should read at once; shared by its handler, which knows, and its allocator, which decides.
+///
+/// `@unchecked Sendable` for the reason of ``ReadBuffers``: both live on the connection's loop.
+final class ReadAppetite: @unchecked Sendable {
+    /// Read in small pieces, so that others on the loop come in between.
+    var isSmall = false
 }
 
 /// Gives a connection a small first buffer of its own and the loop's large ones from then on.
@@ -34,14 +47,18 @@ final class ReadBuffers: @unchecked Sendable {
 /// kept. `maxMessagesPerRead` must be 1: it is also the number of buffers NIO keeps.
 struct LoopRecvAllocator: RecvByteBufferAllocator {
     private let shared: ReadBuffers
+    private let appetite: ReadAppetite
     private var hasRead = false
 
-    init(_ shared: ReadBuffers) {
+    init(_ shared: ReadBuffers, _ appetite: ReadAppetite) {
         self.shared = shared
+        self.appetite = appetite
     }
 
     func buffer(allocator: ByteBufferAllocator) -> ByteBuffer {
-        self.hasRead ? self.shared.take(allocator) : allocator.buffer(capacity: ServerLimits.firstReadBytes)
+        self.hasRead
+            ? self.shared.take(allocator, isShort: self.appetite.isSmall)
+            : allocator.buffer(capacity: ServerLimits.firstReadBytes)
     }
 
     func nextBufferSize() -> Int? {

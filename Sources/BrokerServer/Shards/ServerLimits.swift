@@ -4,6 +4,8 @@ enum ServerLimits {
     static let firstReadBytes = 512
     /// Octets of a read buffer of the loop, shared by all its plain connections.
     static let readBufferBytes = 256 * 1024
+    /// Octets of a read of a connection that feeds a queue which falls behind.
+    static let shortReadBytes = 16 * 1024
     /// Read buffers a loop keeps; one is in use at a time, a second one covers a handler that closes while it reads.
     static let keptReadBuffers = 2
 

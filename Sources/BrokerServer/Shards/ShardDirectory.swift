@@ -55,6 +55,7 @@ struct ShardDirectory: Sendable {
         guard let loop = self.byEventLoop[ObjectIdentifier(channel.eventLoop)]?.value else {
             preconditionFailure("a connection on a loop that is not the broker's")
         }
+        let handler = ConnectionHandler(loop: loop, isTLS: tls != nil)
         if let options = channel.syncOptions {
             try options.setOption(.maxMessagesPerRead, value: 1)
             try options.setOption(
@@ -65,7 +66,7 @@ struct ShardDirectory: Sendable {
             try options.setOption(.socketOption(.so_keepalive), value: 1)
             if tls == nil {
                 // TLS keeps what it reads until it is decrypted, so it gets buffers of its own.
-                try options.setOption(.recvAllocator, value: LoopRecvAllocator(loop.readBuffers))
+                try options.setOption(.recvAllocator, value: LoopRecvAllocator(loop.readBuffers, handler.appetite))
                 try options.setOption(.allowRemoteHalfClosure, value: true)
             }
         }
@@ -73,7 +74,7 @@ struct ShardDirectory: Sendable {
         if let tls {
             try pipeline.addHandler(NIOSSLServerHandler(context: tls))
         }
-        try pipeline.addHandler(ConnectionHandler(loop: loop, isTLS: tls != nil))
+        try pipeline.addHandler(handler)
     }
 
     /// Tells all clients that the broker stops and waits for them, for a few seconds at most.

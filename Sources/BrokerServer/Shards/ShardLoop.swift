@@ -78,6 +78,11 @@ final class ShardLoop {
         self.shard.receive(bytes, on: id, now: self.now)
     }
 
+    /// Whether the connection fills a queue faster than its consumers empty it.
+    func feedsBacklog(_ id: ConnectionID) -> Bool {
+        self.shard.feedsBacklog(id)
+    }
+
     /// The socket takes more, or has enough.
     func setWritable(_ id: ConnectionID, _ isWritable: Bool) {
         self.shard.setWritable(id, isWritable, now: self.now)

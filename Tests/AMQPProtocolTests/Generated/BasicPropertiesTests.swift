@@ -99,8 +99,15 @@ import Testing
         #expect(throws: DecodeError.trailingBytes) { try scanning([0x10, 0, 2, 0]).get() }
     }
 
-    @Test(arguments: [[0, 1, 0, 0], [0, 2], [0x80, 1, 0, 0, 0]] as [[UInt8]])
-    func refusesFlagsThatNoPropertyHas(_ bytes: [UInt8]) {
+    /// As RabbitMQ does: nothing follows for a flag that no property has.
+    @Test func ignoresTheFlagThatNoPropertyHas() throws {
+        #expect(try self.decode([0, 2]) == BasicProperties())
+        #expect(try self.decode([0x80, 2, 1, 0x61]).contentType == "a")
+        #expect(try scanning([0x10, 2, 2]).get().deliveryMode == 2)
+    }
+
+    @Test(arguments: [[0, 1, 0, 0], [0x80, 1, 0, 0, 0], [0, 3, 0, 0]] as [[UInt8]])
+    func refusesASecondFlagsWord(_ bytes: [UInt8]) {
         #expect(throws: DecodeError.malformedProperties) { try self.decode(bytes) }
         #expect(throws: DecodeError.malformedProperties) { try scanning(bytes).get() }
     }

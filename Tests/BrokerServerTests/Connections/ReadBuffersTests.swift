@@ -53,12 +53,29 @@ import Testing
     }
 
     @Test func startsAConnectionWithASmallBuffer() {
-        var allocator = LoopRecvAllocator(self.buffers)
+        var allocator = LoopRecvAllocator(self.buffers, ReadAppetite())
         let first = allocator.buffer(allocator: self.allocator)
         #expect(first.capacity == ServerLimits.firstReadBytes)
         let mayUseAnother = allocator.record(actualReadBytes: 8)
         #expect(mayUseAnother)
         #expect(allocator.nextBufferSize() == nil)
         #expect(allocator.buffer(allocator: self.allocator).capacity == ServerLimits.readBufferBytes)
+    }
+
+    @Test func aConnectionThatFloodsReadsInSmallPieces() {
+        let appetite = ReadAppetite()
+        var allocator = LoopRecvAllocator(self.buffers, appetite)
+        _ = allocator.record(actualReadBytes: 8)
+        appetite.isSmall = true
+        var short = allocator.buffer(allocator: self.allocator)
+        #expect(short.capacity == ServerLimits.shortReadBytes)
+        let address = self.address(short)
+        self.buffers.giveBack(short)
+        short = ByteBuffer()
+        appetite.isSmall = false
+        let long = allocator.buffer(allocator: self.allocator)
+        #expect(long.capacity == ServerLimits.readBufferBytes)
+        appetite.isSmall = true
+        #expect(self.address(self.buffers.take(self.allocator, isShort: true)) == address)
     }
 }
