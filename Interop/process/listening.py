@@ -58,7 +58,7 @@ def guest() -> None:
             raise AssertionError("logged in")
         except pika.exceptions.ProbableAuthenticationError as error:
             assert "(403)" in str(error), error
-        assert "user can only connect via localhost" in martlet.log(), martlet.log()
+        eventually(lambda: "user can only connect via localhost" in martlet.log())
     options = ("--listen", "0.0.0.0", "--default-user", "app")
     with Martlet("--port", "0", "--ephemeral", *options, MARTLET_DEFAULT_PASSWORD="secret") as martlet:
         martlet.connect(host, "app", "secret").close()
@@ -137,6 +137,25 @@ def thousand_clients() -> None:
         for client in clients:
             client.close()
         eventually(lambda: len(list(Path(f"/proc/{martlet.process.pid}/fd").iterdir())) < 256)
+
+
+@scenario("no room for more clients")
+def out_of_files() -> None:
+    """Out of descriptors it says so once a second, serves the clients it has, and accepts again when some have left."""
+    with Martlet("--port", "0", "--ephemeral", files=60) as martlet:
+        early = martlet.connect()
+        channel = early.channel()
+        clients = [socket.create_connection(("127.0.0.1", martlet.port()), 5) for _ in range(80)]
+        for client in clients:
+            client.sendall(b"AMQP\0\0\x09\x01")
+        eventually(lambda: martlet.log().count("cannot accept connections: Too many open files") == 2)
+        channel.queue_declare("", exclusive=True)
+        for client in clients[:40]:
+            client.close()
+        for client in clients[40:]:
+            assert client.recv(1) == b"\x01", "not greeted"
+        assert martlet.log().count("cannot accept") < 6, martlet.log()
+        early.close()
 
 
 @scenario("clients on all shards")

@@ -52,10 +52,14 @@ def assert_refused(ended: subprocess.CompletedProcess[str], code: int, line: str
 
 
 class Martlet:
-    """A `martlet` that serves for the length of a `with` block."""
+    """A `martlet` that serves for the length of a `with` block, with `files` open files at most."""
 
-    def __init__(self, *options: object, stderr: int | None = None, **variables: str) -> None:
+    def __init__(
+        self, *options: object, stderr: int | None = None, files: int | None = None, **variables: str
+    ) -> None:
         self._command = [program(), *map(str, options)]
+        if files:
+            self._command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *self._command]
         self._environment = environment(**variables)
         self._stderr = stderr
         self._folder = tempfile.TemporaryDirectory(prefix="martlet-process-")
@@ -70,7 +74,7 @@ class Martlet:
                 env=self._environment,
                 preexec_fn=die_with_parent,
             )
-        kinds = 2 if any(word.startswith("--tls-") for word in self._command) else 1
+        kinds = 2 if "--tls-port" in self._command else 1
         try:
             eventually(lambda: len(self.addresses()) == kinds or self.process.poll() is not None, seconds=30)
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log()}"

@@ -34,6 +34,11 @@ enum Platform {
         code == EADDRINUSE
     }
 
+    /// Whether a call failed because the process or the machine has no descriptors or memory left.
+    static func isExhausted(_ code: CInt) -> Bool {
+        code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM
+    }
+
     /// Raises the number of files this process may open, and so of connections, to what the system allows.
     static func raiseFileLimit() {
         var limit = rlimit()

@@ -130,20 +130,46 @@ struct BrokerServiceTests {
         }
     }
 
-    @Test func aSlowReaderGetsEverythingInTheEnd() async throws {
-        try await TestBroker.run(TestBroker.options(shards: 2)) { broker in
-            let clients = try await self.clients(2, of: broker)
-            _ = try await clients[0].call(QueueDeclare(queue: "work"))
-            _ = try await clients[0].call(BasicConsume(queue: "work", noAck: true))
-            try await clients[0].channel.setOption(.autoRead, value: false).get()
+    @Test(arguments: [false, true])
+    func aSlowReaderGetsEverythingInTheEnd(isTLS: Bool) async throws {
+        try await TestBroker.run(TestBroker.options(shards: 2, tls: isTLS ? Fixtures.tls() : nil)) { broker in
+            let reader = try await broker.connect(tls: isTLS ? Fixtures.client() : nil)
+            try await reader.open()
+            let publisher = try await self.clients(1, of: broker)[0]
+            _ = try await reader.call(QueueDeclare(queue: "work"))
+            _ = try await reader.call(BasicConsume(queue: "work", noAck: true))
+            try await reader.channel.setOption(.autoRead, value: false).get()
             let body = [UInt8](repeating: 1, count: 100_000)
-            for _ in 0..<200 { try await clients[1].send(Frame.publish(to: "work", body: body)) }
+            for _ in 0..<200 { try await publisher.send(Frame.publish(to: "work", body: body)) }
             // Answered only after everything before it: 20 MB have been taken although nobody reads them.
-            _ = try await clients[1].call(QueueDeclare(queue: "work", passive: true))
-            try await clients[0].channel.setOption(.autoRead, value: true).get()
+            _ = try await publisher.call(QueueDeclare(queue: "work", passive: true))
+            try await reader.channel.setOption(.autoRead, value: true).get()
             for number in 0..<200 {
-                #expect(try await clients[0].receiveContent().body == body, "\(number)")
+                #expect(try await reader.receiveContent().body == body, "\(number)")
             }
+        }
+    }
+
+    /// As `printf ... | nc` does: everything is sent, then the client's side is closed.
+    @Test func aClientThatSaysEverythingAtOnceGetsItsAnswers() async throws {
+        try await TestBroker.run { broker in
+            let client = try await broker.connect(keepsOutput: true)
+            var words = SimulatedClient.greeting()
+            words += SimulatedClient.frame(QueueDeclare(queue: "work"), channel: 1)
+            words += Frame.publish(to: "work", body: [1, 2, 3])
+            words += SimulatedClient.frame(BasicGet(queue: "work", noAck: true), channel: 1)
+            try await client.send(words)
+            try await client.channel.close(mode: .output).get()
+            let frames = Frame.all(in: try await client.end())
+            #expect(
+                frames.compactMap(\.method).map(\.id.name) == [
+                    "connection.start", "connection.tune", "connection.open-ok", "channel.open-ok",
+                    "queue.declare-ok", "basic.get-ok",
+                ]
+            )
+            #expect(frames.last?.payload == [1, 2, 3])
+            #expect(client.failure == nil)
+            #expect(await broker.service.connectionCounts() == [0])
         }
     }
 
@@ -184,7 +210,7 @@ struct BrokerServiceTests {
     }
 
     @Test func itsPortIsFreeAfterwards() async throws {
-        var options = TestBroker.options()
+        var options = TestBroker.options(host: "127.0.0.8")
         try await TestBroker.run(options) { broker in
             try await broker.connect().open()
             options.port = UInt16(broker.port)

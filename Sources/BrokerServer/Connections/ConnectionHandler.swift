@@ -180,7 +180,10 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     /// Closes the socket at once; used when waiting has ended.
     func closeNow() {
-        self.context?.close(promise: nil)
+        guard let context = self.context else { return }
+        // From below TLS, which would wait for the peer's goodbye as long again.
+        let tls = try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
+        (tls ?? context).close(promise: nil)
     }
 
     /// Bounds the time a peer that takes nothing can keep its socket.

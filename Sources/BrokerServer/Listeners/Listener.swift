@@ -113,11 +113,7 @@ struct ListenerFactory {
             .serverChannelOption(.maxMessagesPerRead, value: ServerLimits.acceptsPerRead)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // Without the pause a process that is out of descriptors would try again as fast as it can.
-                    try channel.pipeline.syncOperations.addHandlers([
-                        AcceptBackoffHandler(shouldForwardIOErrorCaught: true),
-                        AcceptErrorLog(logger: logger),
-                    ])
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
                 }
             }
             .childChannelInitializer { channel in
@@ -144,20 +140,4 @@ private struct BindFailure: Error {
 
     var isMissing: Bool { self.code.map(Platform.isMissingAddress) ?? false }
     var isTaken: Bool { self.code.map(Platform.isTaken) ?? false }
-}
-
-/// Logs what keeps a listener from accepting; the handler before it makes the next attempt wait one second.
-private final class AcceptErrorLog: ChannelInboundHandler, Sendable {
-    typealias InboundIn = any Channel
-
-    private let logger: Logger
-
-    init(logger: Logger) {
-        self.logger = logger
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        let reason = (error as? IOError).map { Platform.message($0.errnoCode) } ?? "\(error)"
-        self.logger.error("cannot accept connections: \(reason); trying again in a second")
-    }
 }

@@ -37,6 +37,8 @@ enum ServerLimits {
     static let backlog: Int32 = 4_096
     /// Connections accepted per wake-up of a listener.
     static let acceptsPerRead: UInt = 64
+    /// Time without accepting after the process has run out of descriptors.
+    static let acceptPauseMilliseconds: UInt64 = 1_000
     /// Ports tried until one is free on every listen address, with port 0.
     static let portAttempts = 10
 }

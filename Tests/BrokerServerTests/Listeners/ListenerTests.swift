@@ -53,7 +53,7 @@ struct ListenerTests {
     }
 
     @Test func takesThePortOfAnAddressBeforeTheGeneralOne() async throws {
-        let probe = try await self.occupyPort()
+        let probe = try await self.occupyPort(host: "127.0.0.2")
         let free = try #require(probe.localAddress?.port)
         try await probe.close().get()
         let addresses = [ListenAddress(host: "127.0.0.1"), ListenAddress(host: "127.0.0.2", port: UInt16(free))]
@@ -66,15 +66,22 @@ struct ListenerTests {
 
     /// Two plain ports on one host are one address for TLS.
     @Test func listensWithTLSOnceOnEachHost() async throws {
-        let addresses = [ListenAddress(host: "127.0.0.1", port: 0), ListenAddress(host: "127.0.0.1")]
+        let addresses = [ListenAddress(host: "127.0.0.5", port: 0), ListenAddress(host: "127.0.0.5")]
         var options = self.options(addresses, tls: Fixtures.tls())
-        let probe = try await self.occupyPort()
+        let probe = try await self.occupyPort(host: "127.0.0.5")
         let free = try #require(probe.localAddress?.port)
         try await probe.close().get()
         options.port = UInt16(free)
         try await TestBroker.run(options) { broker in
             #expect(broker.listeners.map(\.isTLS) == [false, false, true])
             #expect(broker.listeners[1].port == free)
+        }
+    }
+
+    @Test func listensOnAHostWithAName() async throws {
+        try await TestBroker.run(self.options([ListenAddress(host: "localhost")])) { broker in
+            #expect(broker.listeners.map(\.url) == ["amqp://localhost:\(broker.port)"])
+            try await broker.connect().open()
         }
     }
 
@@ -131,12 +138,12 @@ struct ListenerTests {
     }
 
     @Test func closesTheFirstAddressesWhenALaterOneFails() async throws {
-        let other = try await self.occupyPort(host: "127.0.0.2")
+        let other = try await self.occupyPort(host: "127.0.0.4")
         let port = try #require(other.localAddress?.port)
-        let addresses = [ListenAddress(host: "127.0.0.1"), ListenAddress(host: "127.0.0.2")]
+        let addresses = [ListenAddress(host: "127.0.0.3"), ListenAddress(host: "127.0.0.4")]
         let failure = await self.failure(self.options(addresses, port: port))
-        #expect(failure == StartFailure("cannot listen on 127.0.0.2:\(port): Address already in use"))
-        let again = try await self.occupyPort(host: "127.0.0.1", port: port)
+        #expect(failure == StartFailure("cannot listen on 127.0.0.4:\(port): Address already in use"))
+        let again = try await self.occupyPort(host: "127.0.0.3", port: port)
         try await again.close().get()
         try await other.close().get()
     }

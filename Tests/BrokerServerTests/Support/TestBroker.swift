@@ -20,9 +20,11 @@ final class TestBroker: Sendable {
     }
 
     /// Options for a broker on a port that the system chooses.
-    static func options(shards: Int = 1, tls: TLSOptions? = nil) -> ServerOptions {
+    ///
+    /// A test that needs a certain port takes a `host` of its own: on 127.0.0.1 other tests' clients have ports too.
+    static func options(host: String = "127.0.0.1", shards: Int = 1, tls: TLSOptions? = nil) -> ServerOptions {
         var options = ServerOptions()
-        options.listen = [ListenAddress(host: "127.0.0.1")]
+        options.listen = [ListenAddress(host: host)]
         options.port = 0
         options.shards = shards
         options.tls = tls
@@ -67,6 +69,7 @@ final class TestBroker: Sendable {
         keepsOutput: Bool = false
     ) async throws -> TestClient {
         let client = try await TestClient.connect(
+            host: self.listeners[0].host,
             port: toTLSPort ?? (tls != nil) ? self.tlsPort : self.port,
             tls: tls,
             keepsOutput: keepsOutput
