@@ -146,7 +146,7 @@ final class TopologyScene {
         to exchange: String,
         _ key: String = "",
         by connection: UInt64 = 1,
-        _ arguments: FieldTable = .empty
+        with arguments: FieldTable = .empty
     ) -> String {
         self.ask(
             .bindQueue(queue: queue.short, exchange: exchange.short, routingKey: key.short, arguments: arguments),
@@ -160,7 +160,7 @@ final class TopologyScene {
         from exchange: String,
         _ key: String = "",
         by connection: UInt64 = 1,
-        _ arguments: FieldTable = .empty
+        with arguments: FieldTable = .empty
     ) -> String {
         self.ask(
             .unbindQueue(queue: queue.short, exchange: exchange.short, routingKey: key.short, arguments: arguments),
