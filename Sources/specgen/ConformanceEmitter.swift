@@ -83,7 +83,7 @@ enum ConformanceEmitter {
     }
 
     private static func escaped(_ cell: String) -> String {
-        cell.replacing("|", with: "\\|").replacing("<", with: "&lt;")
+        cell.replacing("|", with: "\\|")
     }
 
     private static func link(to proof: String) -> String? {
