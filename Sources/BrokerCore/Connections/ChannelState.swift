@@ -115,6 +115,8 @@ struct ChannelConsumer: ~Copyable {
     var windowDebt = 0
     /// Counts against the channel's global prefetch.
     var isGlobalLimited = false
+    /// Grants given to its queue that have come to nothing yet.
+    var grants: UInt32 = 0
     /// The start of every `basic.deliver` frame: up to and including the consumer tag.
     var deliverPrefix: UnsafeMutableRawPointer
     var deliverPrefixSize: Int

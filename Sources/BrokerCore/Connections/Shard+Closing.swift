@@ -155,7 +155,7 @@ extension Shard {
             "Channel error on connection \(self.describe(connection)), channel \(channel.pointee.number): operation "
                 + "\(method.name) caused a channel exception \(code.name): \(text)"
         )
-        channel.pointee.content.reset()
+        self.dropContent(channel)
         // What was confirmed so far is told before the close.
         self.flushConfirms(channel)
         self.sendMethod(
@@ -178,7 +178,7 @@ extension Shard {
         let wasClosing = channel.pointee.phase == .closing
         channel.pointee.phase = .finishing
         channel.pointee.owesCloseOk = owesCloseOk
-        channel.pointee.content.reset()
+        self.dropContent(channel)
         channel.pointee.isWaiting = false
         self.dropDeferred(channel)
         if !wasClosing {
@@ -232,9 +232,13 @@ extension Shard {
         if connection.pointee.lastChannel == channel {
             connection.pointee.lastChannel = nil
         }
+        let frames = channel.pointee.deferred
         self.freeChannel(channel)
         if connection.pointee.phase == .finishing || connection.pointee.isSocketLost {
+            connection.pointee.deferredBytes -= frames.count
             self.finishTeardownIfDone(connection)
+        } else {
+            self.handleHeldBack(frames, connection)
         }
     }
 

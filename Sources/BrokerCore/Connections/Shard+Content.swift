@@ -118,6 +118,12 @@ extension Shard {
         self.assemblyBytes += channel.pointee.content.heldBytes - before
     }
 
+    /// Forgets the message that is coming in on a channel.
+    func dropContent(_ channel: UnsafeMutablePointer<ChannelState>) {
+        self.assemblyBytes -= channel.pointee.content.heldBytes
+        channel.pointee.content.reset()
+    }
+
     /// The last octet of a message has come.
     func finishContent(_ channel: UnsafeMutablePointer<ChannelState>) {
         self.assemblyBytes -= channel.pointee.content.heldBytes

@@ -263,8 +263,14 @@ extension Shard {
             self.receiveOnClosedChannel(connection, header, payload)
             return
         }
-        // A channel that is finishing takes nothing: `close` was its last word.
-        guard channel.pointee.phase != .finishing else { return }
+        if channel.pointee.phase == .finishing {
+            // `close` was the client's last word here; after its `close-ok` the number is free for a new channel, which
+            // waits until all queues have let go of the old one.
+            if !channel.pointee.owesCloseOk && connection.pointee.phase == .running {
+                self.deferFrame(channel, header, payload)
+            }
+            return
+        }
         if channel.pointee.isWaiting {
             self.deferFrame(channel, header, payload)
             return
@@ -300,11 +306,7 @@ extension Shard {
     func resumeDeferredFrame(_ address: ChannelAddress) {
         guard let channel = self.channel(address), !channel.pointee.deferred.isEmpty else { return }
         let connection = channel.pointee.connection
-        guard channel.pointee.phase != .finishing else {
-            self.dropDeferred(channel)
-            return
-        }
-        guard !channel.pointee.isWaiting else { return }
+        guard channel.pointee.phase != .finishing, !channel.pointee.isWaiting else { return }
         let (header, frame) = channel.pointee.deferred.removeFirst()
         let size = frame.count
         connection.pointee.deferredBytes -= size
@@ -320,6 +322,28 @@ extension Shard {
         if let channel = self.channel(address), !channel.pointee.isWaiting, !channel.pointee.deferred.isEmpty {
             self.resumableChannels.append(address)
         }
+        self.endDeferralPause(connection)
+    }
+
+    /// Handles frames that came for a number whose old channel was still finishing.
+    func handleHeldBack(_ frames: DeferredFrames, _ connection: UnsafeMutablePointer<ConnectionState>) {
+        var frames = frames
+        guard !frames.isEmpty else { return }
+        while !frames.isEmpty {
+            let (header, frame) = frames.removeFirst()
+            connection.pointee.deferredBytes -= frame.count
+            frame.withUnsafeBytes { bytes in
+                let payload = UnsafeRawBufferPointer(
+                    rebasing: bytes[FrameLimits.frameHeaderBytes..<frame.count - 1]
+                )
+                self.handleFrame(connection, header, payload)
+            }
+        }
+        self.endDeferralPause(connection)
+    }
+
+    /// Reads a connection again when its channels hold back little enough.
+    private func endDeferralPause(_ connection: UnsafeMutablePointer<ConnectionState>) {
         if connection.pointee.pause.contains(.deferredFrames),
             connection.pointee.deferredBytes < ShardLimits.deferredBytes / 2
         {
@@ -332,10 +356,6 @@ extension Shard {
         let connection = channel.pointee.connection
         connection.pointee.deferredBytes -= channel.pointee.deferred.count
         channel.pointee.deferred = DeferredFrames()
-        if connection.pointee.pause.contains(.deferredFrames),
-            connection.pointee.deferredBytes < ShardLimits.deferredBytes / 2
-        {
-            self.setPause(connection, .deferredFrames, false)
-        }
+        self.endDeferralPause(connection)
     }
 }

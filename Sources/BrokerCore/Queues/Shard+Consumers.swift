@@ -193,6 +193,7 @@ extension Shard {
         _ channel: UnsafeMutablePointer<ChannelState>,
         _ consumer: UnsafeMutablePointer<ChannelConsumer>
     ) {
+        self.forgetGrants(channel, consumer)
         channel.pointee.consumers[Int(consumer.pointee.index)] = nil
         if consumer.pointee.isGetter {
             channel.pointee.getters[consumer.pointee.queue] = nil
@@ -290,12 +291,10 @@ extension Shard {
         guard let channel = self.channel(address), Int(channelIndex) < channel.pointee.consumers.count,
             let consumer = channel.pointee.consumers[Int(channelIndex)]
         else { return }
-        let wasCancelled = consumer.pointee.isCancelled
         consumer.pointee.isAttached = false
-        if channel.pointee.phase != .open {
-            return
-        }
-        if !consumer.pointee.isGetter && !wasCancelled && channel.pointee.connection.pointee.notifiesCancel {
+        // The client has asked to cancel it: the answer, which is under way, says the same.
+        guard channel.pointee.phase == .open, !consumer.pointee.isCancelled else { return }
+        if !consumer.pointee.isGetter && channel.pointee.connection.pointee.notifiesCancel {
             self.sendMethod(BasicCancel(consumerTag: consumer.pointee.tag, noWait: true), channel)
         }
         self.retire(channel, consumer)

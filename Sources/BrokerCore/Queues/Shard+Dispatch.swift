@@ -172,6 +172,9 @@ extension Shard {
         if !consumer.pointee.noAck {
             channel.pointee.ledger.append(tag, LedgerEntry(consumer: consumer.pointee.index, serial: serial))
             consumer.pointee.unacknowledged &+= 1
+            if consumer.pointee.isGlobalLimited {
+                self.countGlobalDelivery(channel, consumer)
+            }
         }
         let prefixSize = consumer.pointee.deliverPrefixSize
         let namesSize = message.namesSize

@@ -69,10 +69,13 @@ extension Shard {
             while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
                 self.store.release(delivery.entry.slot)
             }
-            self.send(
-                .consumerGone(consumer.pointee.channel, channelIndex: consumer.pointee.channelIndex),
-                to: consumer.pointee.channel.shard
-            )
+            // One that was cancelled has been answered; its channel may have given its place to another consumer.
+            if !consumer.pointee.isCancelled {
+                self.send(
+                    .consumerGone(consumer.pointee.channel, channelIndex: consumer.pointee.channelIndex),
+                    to: consumer.pointee.channel.shard
+                )
+            }
             consumer.deinitialize(count: 1)
             consumer.deallocate()
         }
@@ -258,7 +261,7 @@ extension Shard {
         }
         if consumer.pointee.grants > 0 {
             consumer.pointee.grants = 0
-            self.send(.returnGrant(consumer.pointee.channel), to: consumer.pointee.channel.shard)
+            self.returnGrant(queue.pointee.address, consumer.pointee.channel, consumer.pointee.channelIndex)
         }
         if queue.pointee.activeConsumer == consumer.pointee.id {
             queue.pointee.activeConsumer = nil

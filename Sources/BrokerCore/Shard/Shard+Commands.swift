@@ -12,6 +12,10 @@ extension Shard {
                 self.carryOut(command)
             } else if let channel = self.resumableChannels.popFirst() {
                 self.resumeDeferredFrame(channel)
+            } else if let id = self.resumableConnections.popFirst() {
+                if let connection = self.connection(id), connection.pointee.isReading {
+                    self.resumeInput(connection)
+                }
             } else {
                 break
             }
@@ -68,12 +72,10 @@ extension Shard {
             self.limitConsumer(address, consumer)
         case .requestGrant(let channel, let channelIndex):
             self.requestGrant(channel, channelIndex)
-        case .grant(let address, let consumer):
-            self.grant(address, consumer)
-        case .returnGrant(let address):
-            if let channel = self.channel(address) {
-                self.returnGlobalCredit(channel)
-            }
+        case .grant(let address, let consumer, let channel, let channelIndex):
+            self.grant(address, consumer, channel, channelIndex)
+        case .returnGrant(let address, let channel, let channelIndex):
+            self.grantReturned(address, channel, channelIndex)
         case .findReplyConsumer(let address, let secret, let name, _, let asker):
             self.findReplyConsumer(address, secret: secret, name: name, asker: asker)
         case .memoryHeld(let shard, let bytes):

@@ -54,6 +54,8 @@ public final class Shard {
     var isRunningLocalCommands = false
     /// Channels whose answer has come and whose deferred frames wait.
     var resumableChannels: Deque<ChannelAddress> = []
+    /// Connections that are read again as soon as no channel holds frames back that it may go on with.
+    var resumableConnections: Deque<ConnectionID> = []
     var confirmDirty: [ChannelAddress] = []
     var windowDebtors: [ConnectionID] = []
     var told: [Confirms.Told] = []

@@ -63,9 +63,9 @@ enum ShardCommand: Sendable {
     /// To the channel: the consumer could take a message if the channel's limit allows.
     case requestGrant(ChannelAddress, channelIndex: UInt32)
     /// To a queue's home: one message may be delivered.
-    case grant(QueueAddress, consumer: UInt32)
+    case grant(QueueAddress, consumer: UInt32, ChannelAddress, channelIndex: UInt32)
     /// To the channel: the grant was not needed.
-    case returnGrant(ChannelAddress)
+    case returnGrant(QueueAddress, ChannelAddress, channelIndex: UInt32)
 
     // MARK: Direct reply-to
 

@@ -14,7 +14,8 @@ extension Judge {
         }
         let message = self.messages[id]
         guard body == message.body else {
-            return self.fail("\(channel.name) got m\(id) with another body than it was published with")
+            let sizes = "\(body.count) octets, not \(message.body.count)"
+            return self.fail("\(channel.name) got m\(id) with another body than it was published with: \(sizes)")
         }
         switch method {
         case .basicDeliver(let deliver):
@@ -153,10 +154,12 @@ extension Judge {
             self.checkOrder(message, queue, channel, what)
         }
         switch copy.place {
-        case .out, .settled, .consumed, .purged:
-            if mayBeOld { break }
-            fallthrough
-        case .queue, .doubtful:
+        case .out where mayBeOld, .settled where mayBeOld:
+            // Which of the two had it first is anybody's guess.
+            copy.place = .doubtful
+        case .consumed where mayBeOld, .purged where mayBeOld:
+            break
+        case .queue, .doubtful, .out, .settled, .consumed, .purged:
             copy.place = noAck ? .consumed : .out(channel, tag: delivery.tag)
         }
         copy.wasSeen = copy.wasSeen || !noAck

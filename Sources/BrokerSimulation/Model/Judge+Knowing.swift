@@ -20,7 +20,10 @@ extension Judge {
         }
         switch pending.operation {
         case .openChannel:
-            channel.state = .open
+            // The client may have sent `close` already.
+            if channel.state == .opening {
+                channel.state = .open
+            }
         case .closeChannel:
             self.endChannel(channel)
         case .declareQueue(let number, _):

@@ -57,6 +57,11 @@ package final class SimulationRun {
             }
         }
         self.finish()
+        if self.judge.failure != nil {
+            for line in self.broker.logLines.suffix(5) {
+                self.judge.note("log: \(line)")
+            }
+        }
         return SimulationReport(
             seed: self.seed,
             steps: self.judge.step,
