@@ -160,6 +160,23 @@ import Testing
         #expect(consumer.call(BasicAck(deliveryTag: 3)).lines == ["1 deliver c #4 m4"])
     }
 
+    /// Found by seed 523: what was open of a deleted queue did not count.
+    @Test func deliveriesOfADeletedQueueCountWhenALimitIsSet() {
+        let broker = SimulatedBroker()
+        let client = SimulatedClient(broker).open()
+        client.call(QueueDeclare(queue: "gone"))
+        client.call(QueueDeclare(queue: "q"))
+        client.call(BasicConsume(queue: "gone", consumerTag: "a"))
+        client.publish(routingKey: "gone", body: Array("m1".utf8))
+        #expect(client.receive().lines == ["1 deliver a #1 m1"])
+        client.call(QueueDelete(queue: "gone"))
+        client.call(BasicQos(prefetchCount: 1, global: true))
+        client.call(BasicConsume(queue: "q", consumerTag: "b"))
+        client.publish(routingKey: "q", body: Array("m2".utf8))
+        #expect(client.receive().isEmpty)
+        #expect(client.call(BasicAck(deliveryTag: 1)).lines == ["1 deliver b #2 m2"])
+    }
+
     /// Found by seed 1: a declaration was under way when its connection broke.
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (3, 2)])
     func exclusiveQueueGoesWithAConnectionThatBreaksWhileDeclaring(shards: Int, shard: Int) {

@@ -53,11 +53,12 @@ extension Shard {
     /// The channel's limit holds for the consumers that are there, too.
     private func limitConsumers(_ channel: UnsafeMutablePointer<ChannelState>) {
         for consumer in channel.pointee.consumers {
-            guard let consumer, consumer.pointee.isAttached, !consumer.pointee.noAck, !consumer.pointee.isGetter,
-                !consumer.pointee.isGlobalLimited
+            guard let consumer, !consumer.pointee.noAck, !consumer.pointee.isGetter, !consumer.pointee.isGlobalLimited
             else { continue }
             consumer.pointee.isGlobalLimited = true
             channel.pointee.globalInFlight += UInt32(consumer.pointee.unacknowledged)
+            // What is open of a queue that is gone counts, but nothing comes from there any more.
+            guard consumer.pointee.isAttached else { continue }
             self.send(
                 .limitConsumer(consumer.pointee.queue, consumer: consumer.pointee.consumer),
                 to: consumer.pointee.queue.shard

@@ -153,15 +153,7 @@ extension Judge {
         if !isRedelivered {
             self.checkOrder(message, queue, channel, what)
         }
-        switch copy.place {
-        case .out where mayBeOld, .settled where mayBeOld:
-            // Which of the two had it first is anybody's guess.
-            copy.place = .doubtful
-        case .consumed where mayBeOld, .purged where mayBeOld:
-            break
-        case .queue, .doubtful, .out, .settled, .consumed, .purged:
-            copy.place = noAck ? .consumed : .out(channel, tag: delivery.tag)
-        }
+        copy.place = self.placeAfter(delivery, copy.place, noAck: noAck, isRedelivered, mayBeOld, channel)
         copy.wasSeen = copy.wasSeen || !noAck
         message.copies[queue.id] = copy
         self.lastTaken = message.id
@@ -170,6 +162,29 @@ extension Judge {
         if let consumer = delivery.consumer {
             self.checkPrefetch(consumer, channel)
         }
+    }
+
+    /// Where a copy is after it has arrived at a client.
+    private func placeAfter(
+        _ delivery: ModelChannel.Delivery,
+        _ place: ModelMessage.Place,
+        noAck: Bool,
+        _ isRedelivered: Bool,
+        _ mayBeOld: Bool,
+        _ channel: ModelChannel
+    ) -> ModelMessage.Place {
+        if mayBeOld {
+            switch place {
+            case .out(let holder, _), .settled(let holder, _):
+                // Both may have had it last; without the mark it is the older delivery.
+                return isRedelivered && self.mayBeReturning(holder) ? .doubtful : place
+            case .consumed, .purged:
+                return place
+            case .queue, .doubtful:
+                break
+            }
+        }
+        return noAck ? .consumed : .out(channel, tag: delivery.tag)
     }
 
     private func checkPlace(_ place: ModelMessage.Place, _ isRedelivered: Bool, _ what: String) {

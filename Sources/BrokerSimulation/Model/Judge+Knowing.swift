@@ -30,7 +30,7 @@ extension Judge {
             let queue = self.queues[number]
             queue.openDeclarations -= 1
             if queue.existence == .starting {
-                queue.lastDoubt = self.step
+                queue.lastDoubt = self.clock
                 queue.existence = .certain
                 self.topologyChanged()
             }
@@ -41,7 +41,7 @@ extension Judge {
         case .declareExchange(let exchange):
             if self.topology.exchanges[exchange].existence == .starting {
                 self.topology.exchanges[exchange].existence = .certain
-                self.exchangeDoubts[exchange] = self.step
+                self.exchangeDoubts[exchange] = self.clock
                 self.topologyChanged()
             }
         case .deleteExchange(let exchange):

@@ -39,7 +39,7 @@ extension Judge {
         guard let consumer = channel.consumer(tag), consumer.state != .ended else {
             return self.fail("\(channel.name): cancel of consumer \(tag), which is not there")
         }
-        guard !self.wasCertain(queue: consumer.queue, since: self.step) else {
+        guard !self.wasCertain(queue: consumer.queue, since: self.clock) else {
             return self.fail("\(channel.name): consumer \(tag) is cancelled, but its queue has not been deleted")
         }
         consumer.state = .ended

@@ -4,11 +4,12 @@ extension Judge {
     ///
     /// `mustFail` says that it is wrong, so that the broker must close the channel.
     package func sends(_ operation: Operation, on channel: ModelChannel, mustFail: Bool = false) {
+        self.tick()
         self.note("\(channel.name) > \(self.describe(operation))\(mustFail ? " (wrong)" : "")")
         let number = channel.nextOperation
         channel.nextOperation += 1
         channel.pending.append(
-            PendingOperation(number: number, operation: operation, sentAt: self.step, mustFail: mustFail)
+            PendingOperation(number: number, operation: operation, sentAt: self.clock, mustFail: mustFail)
         )
         guard !mustFail else {
             if case .publish(let message) = operation {
@@ -32,7 +33,7 @@ extension Judge {
             if self.topology.exchanges[exchange].existence == .certain {
                 self.topology.exchanges[exchange].existence = .doubtful
             }
-            self.exchangeDoubts[exchange] = self.step
+            self.exchangeDoubts[exchange] = self.clock
             self.topologyChanged()
         case .bind(let binding, _):
             self.topology.bindings[binding].openRequests += 1
@@ -80,6 +81,7 @@ extension Judge {
     private func sendsMessage(_ message: ModelMessage, on channel: ModelChannel) {
         message.isTransactional = channel.mode == .transaction
         message.certainty = message.isTransactional ? .never : .possible
+        message.sentAt = self.clock
         self.routing.append(message)
         self.route(message, isFirst: true)
         switch channel.mode {

@@ -34,7 +34,7 @@ extension Judge {
         }
         self.weakened = []
         for queue in self.returning {
-            self.queues[queue].mayBeMarkedBefore = self.step + 1
+            self.queues[queue].mayBeMarkedBefore = self.clock + 1
         }
         self.returning = []
         self.forgetMessages()
@@ -96,7 +96,7 @@ extension Judge {
                 return self.fail("\(queue.name) outlives its last consumer")
             }
             if queue.existence != .certain {
-                queue.lastDoubt = self.step
+                queue.lastDoubt = self.clock
                 queue.existence = .certain
             }
         }
@@ -171,8 +171,8 @@ extension Judge {
         // What a transaction has not published yet is not there to be purged.
         for message in self.queues[number].messages where message.certainty != .never {
             switch message.copies[number, default: .init()].place {
-            case .queue, .doubtful: message.copies[number, default: .init()].place = .purged
-            case .out, .settled, .consumed, .purged: break
+            case .queue: message.copies[number, default: .init()].place = .purged
+            case .doubtful, .out, .settled, .consumed, .purged: break
             }
         }
     }

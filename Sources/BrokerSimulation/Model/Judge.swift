@@ -26,6 +26,8 @@ package final class Judge {
     package var clients: [ModelClient] = []
     /// The current step of the simulation.
     package var step = 0
+    /// Counts what is sent and received, so that it has an order within a step, too.
+    package private(set) var clock = 0
     /// What contradicts the model, if anything does.
     package private(set) var failure: String?
     /// What has happened, one line each.
@@ -41,11 +43,16 @@ package final class Judge {
     var returning: Set<Int> = []
     /// Requests about bindings and queues whose connection has broken: done, if at all, before anything settles.
     var abandonedRequests: [Operation] = []
-    /// The last step at which an exchange was not certainly there.
+    /// When an exchange last was not certainly there, by ``clock``.
     var exchangeDoubts: [Int: Int] = [:]
 
     /// Makes the judge of a new broker.
     package init() {}
+
+    /// Something is sent or received.
+    func tick() {
+        self.clock += 1
+    }
 
     /// Notes what happens.
     package func note(_ line: @autoclosure () -> String) {
@@ -76,6 +83,7 @@ package final class Judge {
 
     /// A client has sent `connection.close`.
     package func closes(_ client: ModelClient) {
+        self.tick()
         self.note("c\(client.id) > connection.close")
         client.state = .closing
         for channel in client.orderedChannels {
@@ -87,6 +95,7 @@ package final class Judge {
     /// A connection has broken, from whichever side.
     package func loses(_ client: ModelClient) {
         guard client.state != .ended else { return }
+        self.tick()
         self.note("c\(client.id) is cut")
         for channel in client.orderedChannels {
             self.startEnding(channel)
@@ -109,6 +118,7 @@ package final class Judge {
     /// A client has received something.
     package func receives(_ received: SimulatedClient.Received, client: ModelClient) {
         guard self.failure == nil else { return }
+        self.tick()
         switch received {
         case .heartbeat:
             break
@@ -169,7 +179,7 @@ package final class Judge {
     func doubt(_ queue: ModelQueue) {
         guard queue.existence == .certain || queue.existence == .starting else { return }
         queue.existence = .doubtful
-        queue.lastDoubt = self.step
+        queue.lastDoubt = self.clock
         self.topologyChanged()
     }
 
@@ -217,17 +227,17 @@ package final class Judge {
         return found.filter { isThere(self.queues[$0].existence) }
     }
 
-    /// Whether an exchange has certainly been there since a step.
-    func wasCertain(exchange: Int?, since step: Int) -> Bool {
+    /// Whether an exchange has certainly been there since a time.
+    func wasCertain(exchange: Int?, since time: Int) -> Bool {
         guard let exchange else { return true }
         return self.topology.exchanges[exchange].existence == .certain
-            && self.exchangeDoubts[exchange, default: -1] <= step
+            && self.exchangeDoubts[exchange, default: -1] < time
     }
 
-    /// Whether a queue has certainly been there since a step.
-    func wasCertain(queue: Int, since step: Int) -> Bool {
+    /// Whether a queue has certainly been there since a time.
+    func wasCertain(queue: Int, since time: Int) -> Bool {
         let queue = self.queues[queue]
-        return queue.existence == .certain && queue.lastDoubt <= step && !self.mayLoseConsumer(queue)
+        return queue.existence == .certain && queue.lastDoubt < time && !self.mayLoseConsumer(queue)
     }
 
     /// Whether a consumer of an auto-delete queue may be gone without its client knowing yet.

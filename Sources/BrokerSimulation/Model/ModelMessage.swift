@@ -34,6 +34,9 @@ package final class ModelMessage {
         package var wasSeen = false
         /// It may have been purged, or been lost on its way to a consumer that does not acknowledge.
         package var mayBeLost = false
+
+        /// A copy that has just been routed.
+        package init() {}
     }
 
     /// Its number, in the order of publishing over all clients; the body begins with it.
@@ -54,8 +57,8 @@ package final class ModelMessage {
     package var isMandatory = false
     /// Octets of its body.
     package var bodySize = 0
-    /// When it was sent.
-    package let sentAt: Int
+    /// When it was sent, by the judge's clock.
+    package var sentAt = 0
 
     /// Queues it must go to.
     package var must: Set<Int> = []
@@ -71,12 +74,11 @@ package final class ModelMessage {
     package var copies: [Int: Copy] = [:]
 
     /// Makes a message.
-    package init(id: Int, publisher: ModelChannel, exchange: Int?, key: String, sentAt: Int) {
+    package init(id: Int, publisher: ModelChannel, exchange: Int?, key: String) {
         self.id = id
         self.publisher = publisher
         self.exchange = exchange
         self.key = key
-        self.sentAt = sentAt
     }
 
     /// All its routing keys.

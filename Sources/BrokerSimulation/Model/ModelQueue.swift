@@ -17,9 +17,9 @@ package final class ModelQueue {
     package var hadConsumer = false
     /// Messages that may be on it, in the order of publishing.
     package var messages: [ModelMessage] = []
-    /// The last step at which it was not certainly there.
+    /// When it was last not certainly there, by the judge's clock.
     package var lastDoubt = 0
-    /// Messages sent before this step may be marked as redelivered without having been seen.
+    /// Messages sent before this time may be marked as redelivered without having been seen.
     package var mayBeMarkedBefore = 0
     /// The consumer that had the last delivery.
     package var activeConsumer: ModelConsumer?

@@ -68,7 +68,7 @@ package struct PendingOperation {
     package let number: Int
     /// What was asked for.
     package let operation: Operation
-    /// When.
+    /// When, by the judge's clock.
     package let sentAt: Int
     /// It is wrong: the broker must close the channel.
     package let mustFail: Bool

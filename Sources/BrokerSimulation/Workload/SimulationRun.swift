@@ -75,8 +75,8 @@ package final class SimulationRun {
 
     private func takeStep() {
         switch self.random.below(100) {
-        case 0..<45: self.broker.run(self.random, maxEvents: 1 + self.random.below(3))
-        case 45..<75: self.act()
+        case 0..<35: self.broker.run(self.random, maxEvents: 1 + self.random.below(4))
+        case 35..<75: self.act()
         case 75..<96: self.readSomething()
         case 96..<98: self.changeConnections()
         default: self.passTime()

@@ -123,8 +123,7 @@ extension Workload {
             id: self.judge.messages.count,
             publisher: channel,
             exchange: exchange,
-            key: key,
-            sentAt: self.judge.step
+            key: key
         )
         message.isMandatory = self.random.oneIn(4)
         message.bodySize = self.bodySize()

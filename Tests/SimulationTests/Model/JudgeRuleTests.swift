@@ -1,0 +1,205 @@
+import AMQPProtocol
+import BrokerSimulation
+import Testing
+
+/// The judge finds broken limits, missing and superfluous answers, and what outlives its owner.
+@Suite struct JudgeRuleTests {
+    // MARK: Limits
+
+    @Test func findsAPrefetchExceeded() {
+        let script = Script()
+        script.call(.qos(count: 1, isGlobal: false), .basicQosOk(BasicQosOk()))
+        script.consume("a")
+        let messages = [script.publish(), script.publish()]
+        script.deliver(messages[0], "a")
+        script.deliver(messages[1], "a")
+        #expect(script.failure == "c0.1: consumer a has 2 open deliveries, its prefetch is 1")
+    }
+
+    @Test func findsAGlobalPrefetchExceeded() {
+        let script = Script()
+        script.call(.qos(count: 1, isGlobal: true), .basicQosOk(BasicQosOk()))
+        script.settle(0, 0)
+        script.consume("a")
+        script.consume("b")
+        let messages = [script.publish(), script.publish()]
+        script.deliver(messages[0], "a")
+        script.deliver(messages[1], "b")
+        #expect(script.failure == "c0.1 has 2 open deliveries, the prefetch of all its consumers is 1")
+    }
+
+    @Test func findsAMessageThatWaitsForNothing() {
+        let script = Script()
+        script.consume("a")
+        script.publish()
+        script.settle(1, 1)
+        #expect(script.failure == "q0 keeps 1 messages, but consumer a could take one")
+    }
+
+    @Test func findsTwoConsumersOfASingleActiveQueue() {
+        let script = Script(queue: ModelQueue(id: 0, isSingleActive: true))
+        script.consume("a")
+        script.consume("b", on: script.otherChannel)
+        let messages = [script.publish(), script.publish()]
+        script.deliver(messages[0], "a")
+        script.deliver(messages[1], "b", on: script.otherChannel)
+        #expect(script.failure == "q0 delivers to b while a is its single active consumer")
+    }
+
+    // MARK: Confirms and returns
+
+    @Test func findsAConfirmTooMany() {
+        let script = Script()
+        script.call(.selectConfirms, .confirmSelectOk(ConfirmSelectOk()))
+        script.publish()
+        script.receive(.basicAck(BasicAck(deliveryTag: 1)))
+        #expect(script.failure == nil)
+        script.receive(.basicAck(BasicAck(deliveryTag: 1)))
+        #expect(script.failure == "c0.1: confirm 1 of nothing that is open")
+    }
+
+    @Test func findsAConfirmThatIsMissing() {
+        let script = Script()
+        script.call(.selectConfirms, .confirmSelectOk(ConfirmSelectOk()))
+        script.publish()
+        script.publish()
+        script.receive(.basicAck(BasicAck(deliveryTag: 1)))
+        script.judge.settles()
+        #expect(script.failure == "c0.1: publish 2 is not confirmed")
+    }
+
+    @Test func findsAConfirmedMessageThatIsLost() {
+        let script = Script()
+        script.call(.selectConfirms, .confirmSelectOk(ConfirmSelectOk()))
+        script.publish()
+        script.receive(.basicAck(BasicAck(deliveryTag: 1)))
+        script.judge.loses(script.client)
+        script.settle(0, 0)
+        #expect(script.failure == "q0 has 0 messages, 1 are missed: m0")
+    }
+
+    @Test func allowsAnUnconfirmedMessageToBeLostWithItsConnection() {
+        let script = Script()
+        script.publish()
+        script.judge.loses(script.client)
+        script.settle(0, 0)
+        #expect(script.failure == nil)
+    }
+
+    @Test func findsAConfirmBeforeTheReturn() {
+        let script = Script()
+        script.call(.selectConfirms, .confirmSelectOk(ConfirmSelectOk()))
+        script.publish("nowhere", isMandatory: true)
+        script.receive(.basicAck(BasicAck(deliveryTag: 1)))
+        #expect(script.failure == "c0.1: m0 had no route and was not returned")
+    }
+
+    @Test func findsAReturnOfAMessageWithARoute() {
+        let script = Script()
+        let message = script.publish(isMandatory: true)
+        script.giveBack(message)
+        #expect(script.failure == "c0.1: m0 is returned, but [\"q0\"] should have it")
+    }
+
+    @Test func findsAReturnThatNobodyAskedFor() {
+        let script = Script()
+        let message = script.publish("nowhere")
+        script.giveBack(message)
+        #expect(script.failure == "c0.1: m0 is returned to somebody who has not asked for it")
+    }
+
+    // MARK: Answers
+
+    @Test func findsAMissingAnswer() {
+        let script = Script()
+        script.send(.recover)
+        script.judge.settles()
+        #expect(script.failure == "c0.1: no answer to recover")
+    }
+
+    @Test func findsAnAnswerToNothing() {
+        let script = Script()
+        script.receive(.basicRecoverOk(BasicRecoverOk()))
+        #expect(script.failure == "c0.1 got basic.recover-ok, but nothing waits for an answer")
+    }
+
+    @Test func findsAnotherAnswer() {
+        let script = Script()
+        script.call(.recover, .basicQosOk(BasicQosOk()))
+        #expect(script.failure == "c0.1 got basic.qos-ok for recover")
+    }
+
+    @Test func findsAMistakeThatIsNotRefused() {
+        let script = Script()
+        script.send(.settle(tag: 7, isMultiple: false, .acknowledge), mustFail: true)
+        script.judge.settles()
+        #expect(script.failure == "c0.1: acknowledge #7 was not refused")
+    }
+
+    @Test func findsARefusalWithoutAReason() {
+        let script = Script()
+        script.publish()
+        script.receive(.channelClose(ChannelClose(replyCode: 404, replyText: "NOT_FOUND")))
+        #expect(script.failure == "c0.1 is closed without a reason: NOT_FOUND")
+    }
+
+    @Test func findsADeliveryAfterCancelOk() {
+        let script = Script()
+        script.consume("a")
+        script.call(.cancel(tag: "a"), .basicCancelOk(BasicCancelOk(consumerTag: "a")))
+        script.deliver(script.publish(), "a")
+        #expect(script.failure == "c0.1: delivery for consumer a, which is not there")
+    }
+
+    @Test func findsADeliveryBeforeConsumeOk() {
+        let script = Script()
+        script.send(.consume(tag: "a", queue: 0, noAck: false, priority: 0, noWait: false))
+        script.deliver(script.publish(), "a")
+        #expect(script.failure == "c0.1: delivery to consumer a before its consume-ok")
+    }
+
+    @Test func findsACancelThatNobodyAskedFor() {
+        let script = Script()
+        script.consume("a")
+        script.receive(.basicCancel(BasicCancel(consumerTag: "a", noWait: true)))
+        #expect(script.failure == "c0.1: consumer a is cancelled, but its queue has not been deleted")
+    }
+
+    // MARK: What outlives its owner
+
+    @Test func findsAnExclusiveQueueThatOutlivesItsConnection() {
+        let script = Script(queue: ModelQueue(id: 0, owner: 0))
+        script.judge.loses(script.client)
+        script.judge.settles()
+        script.judge.observes(0, .locked)
+        #expect(script.failure == "q0 outlives its connection")
+    }
+
+    @Test func findsAnAutoDeleteQueueThatOutlivesItsLastConsumer() {
+        let script = Script(queue: ModelQueue(id: 0, isAutoDelete: true))
+        script.consume("a")
+        script.call(.cancel(tag: "a"), .basicCancelOk(BasicCancelOk(consumerTag: "a")))
+        script.settle(0, 0)
+        #expect(script.failure == "q0 outlives its last consumer")
+    }
+
+    @Test func findsAQueueThatIsGone() {
+        let script = Script()
+        script.judge.settles()
+        script.judge.observes(0, .absent)
+        #expect(script.failure == "q0 is gone")
+    }
+
+    @Test func findsADeletedQueueThatIsStillThere() {
+        let script = Script()
+        script.call(.deleteQueue(0, ifUnused: false, ifEmpty: false), .queueDeleteOk(QueueDeleteOk()))
+        script.settle(0, 0)
+        #expect(script.failure == "q0 is still there")
+    }
+
+    @Test func findsAConsumerTooMany() {
+        let script = Script()
+        script.settle(0, 1)
+        #expect(script.failure == "q0 has 1 consumers, should have 0")
+    }
+}
