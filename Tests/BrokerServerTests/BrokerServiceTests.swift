@@ -192,6 +192,8 @@ struct BrokerServiceTests {
                 #expect(
                     close.replyText == "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
                 )
+                // Nobody new gets in while the others say goodbye.
+                await #expect(throws: (any Error).self) { _ = try await TestClient.connect(port: broker.port) }
                 try await client.send(ConnectionCloseOk(), channel: 0)
                 #expect(try await client.end() == [])
                 #expect(client.failure == nil)

@@ -34,6 +34,8 @@ extension Shard {
         )
         connection.pointee.phase = .closing
         self.endChannels(connection)
+        // What it still sends is thrown away, and its answer comes behind that: a blocked publisher is read again.
+        self.setPause(connection, connection.pointee.pause, false)
         self.timers.schedule(at: self.now.advanced(milliseconds: 30_000), .closing(connection.pointee.id))
     }
 

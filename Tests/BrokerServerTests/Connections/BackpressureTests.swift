@@ -79,6 +79,65 @@ import Testing
         #expect(try publisher.receivedMethods().map(\.id.name) == ["connection.unblocked"])
     }
 
+    /// More connections have something to say than a turn may write for; the others follow in the next turn.
+    @Test func letsOtherSocketsInBetweenManyWrites() throws {
+        let shard = EmbeddedShard()
+        let consumers = try (0..<100).map { number in
+            let connection = try shard.connect().open()
+            let queue = ShortString(truncating: "queue \(number)")
+            try connection.send(QueueDeclare(queue: queue))
+            try connection.send(QueueBind(queue: queue, exchange: "amq.fanout"))
+            try connection.send(BasicConsume(queue: queue, noAck: true))
+            _ = try connection.received()
+            return connection
+        }
+        let publisher = try shard.connect().open()
+        try publisher.send(Frame.publish(to: "", exchange: "amq.fanout", body: [1]))
+        let first = try consumers.map { self.deliveries(try $0.received()) }
+        #expect(first.reduce(0, +) == ServerLimits.outputsPerTurn)
+        shard.eventLoop.run()
+        let second = try consumers.map { self.deliveries(try $0.received()) }
+        #expect(zip(first, second).allSatisfy { $0 + $1 == 1 })
+    }
+
+    @Test func saysGoodbyeAfterWhatASlowSocketHasStillToTake() throws {
+        let shard = EmbeddedShard()
+        let slow = try self.consumer(shard)
+        let publisher = try shard.connect().open()
+        slow.setWritable(false)
+        for _ in 0..<20 { try publisher.send(Frame.publish(to: "work", body: Self.body)) }
+        try slow.send(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
+        shard.eventLoop.run()
+        #expect(slow.closes == [])
+        slow.setWritable(true)
+        shard.eventLoop.run()
+        #expect(try slow.receivedMethods().last == .connectionCloseOk(ConnectionCloseOk()))
+        #expect(slow.closes == ["output"])
+    }
+
+    @Test func aBlockedPublisherIsToldThatTheBrokerStops() throws {
+        var settings = BrokerSettings()
+        settings.memoryLimitBytes = 1 << 20
+        let shard = EmbeddedShard(settings)
+        let publisher = try shard.connect().open()
+        try publisher.send(QueueDeclare(queue: "work"))
+        for _ in 0..<40 where publisher.isReading {
+            try publisher.send(Frame.publish(to: "work", body: Self.body))
+        }
+        #expect(!publisher.isReading)
+        _ = try publisher.received()
+        let stopped = shard.loop.stop()
+        #expect(try publisher.receivedMethods().map(\.id.name) == ["connection.close"])
+        // Otherwise its answer would not be seen.
+        #expect(publisher.isReading)
+        try publisher.send(ConnectionCloseOk(), channel: 0)
+        #expect(publisher.closes == ["output"])
+        var isDone = false
+        stopped.assumeIsolated().whenSuccess { isDone = true }
+        shard.eventLoop.run()
+        #expect(isDone)
+    }
+
     @Test func closesASocketOnlyWhenEverythingIsSent() throws {
         let shard = EmbeddedShard()
         let connection = try shard.connect().open()
