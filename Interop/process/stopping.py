@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pika
@@ -78,6 +79,33 @@ def silent_clients() -> None:
             assert martlet.stop() == 0
             assert time.monotonic() - started < 5, time.monotonic() - started
             del client
+
+
+@scenario("stop with a blocked publisher")
+def blocked_publisher() -> None:
+    """A publisher that waits because memory is full gets 320 too, and is not waited for in vain."""
+    with Martlet("--port", "0", "--ephemeral", "--memory-limit", "4MiB") as martlet:
+        connection = martlet.connect()
+        told = threading.Event()
+
+        def publish() -> None:
+            channel = connection.channel()
+            queue = channel.queue_declare("", exclusive=True).method.queue
+            try:
+                while True:
+                    channel.basic_publish("", queue, bytes(100_000))
+            except pika.exceptions.ConnectionClosedByBroker as error:
+                if error.reply_code == 320:
+                    told.set()
+
+        publisher = threading.Thread(target=publish, daemon=True)
+        publisher.start()
+        eventually(lambda: "memory resource limit alarm set" in martlet.log())
+        started = time.monotonic()
+        assert martlet.stop() == 0
+        assert time.monotonic() - started < 2.5, time.monotonic() - started
+        publisher.join(5)
+        assert told.is_set(), "not told"
 
 
 @scenario("signal during the start")

@@ -29,6 +29,43 @@ struct BrokerServiceTests {
         }
     }
 
+    @Test func hasAtLeastOneShard() async throws {
+        try await TestBroker.run(TestBroker.options(shards: 0)) { broker in
+            _ = try await self.clients(2, of: broker)
+            #expect(await broker.service.connectionCounts() == [2])
+        }
+    }
+
+    /// However connections end, nothing of them stays; what they held comes back for the next.
+    @Test func forgetsConnectionsThatComeAndGo() async throws {
+        try await TestBroker.run(TestBroker.options(shards: 2)) { broker in
+            let first = try await self.clients(1, of: broker)[0]
+            _ = try await first.call(QueueDeclare(queue: "work"))
+            try await first.send(Frame.publish(to: "work", body: [1]))
+            for number in 0..<100 {
+                let client = try await broker.connect()
+                try await client.open()
+                try await client.send(BasicGet(queue: "work"))
+                let content = try await client.receiveContent()
+                guard case .basicGetOk(let got) = content.method else {
+                    Issue.record("\(content)")
+                    return
+                }
+                #expect(got.redelivered == (number > 0))
+                // Every other one leaves without a word, with the message in its hands.
+                if number.isMultiple(of: 2) {
+                    await client.close()
+                    // Until its loss has been seen the message is not there.
+                    while await broker.service.connectionCounts().reduce(0, +) > 1 { await Task.yield() }
+                    continue
+                }
+                _ = try await client.call(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
+                _ = try await client.end()
+            }
+            while await broker.service.connectionCounts().reduce(0, +) > 1 { await Task.yield() }
+        }
+    }
+
     @Test func clientsOfFourShardsSeeEachOthersMessages() async throws {
         try await TestBroker.run(TestBroker.options(shards: 4)) { broker in
             let clients = try await self.clients(4, of: broker)

@@ -92,6 +92,15 @@ struct ListenerTests {
         }
     }
 
+    /// Their addresses look like `::ffff:127.0.0.1`, which is this machine too.
+    @Test func anIPv6WildcardAloneTakesIPv4Clients() async throws {
+        try await TestBroker.run(self.options([ListenAddress(host: "::")])) { broker in
+            let client = try await TestClient.connect(host: "127.0.0.1", port: broker.port)
+            try await client.open()
+            await client.close()
+        }
+    }
+
     @Test func leavesOutAnAddressThatIsNotThereWhenItMay() async throws {
         let addresses = [ListenAddress(host: "127.0.0.1"), ListenAddress(host: "192.0.2.1", isRequired: false)]
         try await TestBroker.run(self.options(addresses)) { broker in
