@@ -108,6 +108,27 @@ import Testing
         #expect(self.drain(client, "copy").count == 1)
     }
 
+    /// Our own limit; both headers count.
+    @Test(arguments: [(4095, true), (4096, false)])
+    func thereMayBeSoManyKeys(copies: Int, isTaken: Bool) {
+        let client = self.client(1, queues: ["to", "last"])
+        let keys = (1..<copies).map { "\($0)" } + ["last"]
+        client.publish(
+            routingKey: "to",
+            properties: BasicProperties(headers: ["CC": Self.list(keys), "BCC": Self.list(["one more"])]),
+            body: [1]
+        )
+        let refused = "more than 4096 routing keys in CC and BCC"
+        #expect(
+            client.receive().lines
+                == (isTaken ? [] : ["1 channel.close 406 PRECONDITION_FAILED - \(refused) (60/40)"])
+        )
+        if isTaken {
+            #expect(self.drain(client, "to").count == 1)
+            #expect(self.drain(client, "last").count == 1)
+        }
+    }
+
     @Test func alternateExchangesHearOfEveryKey() {
         let client = self.client(1, queues: ["caught", "found"])
         client.call(ExchangeDeclare(exchange: "last", type: "fanout"))
