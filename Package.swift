@@ -49,11 +49,13 @@ let package = Package(
             swiftSettings: hotPath
         ),
 
+        .target(name: "CMalloc"),
+
         // MARK: Server: sockets, TLS, event loops.
         .target(
             name: "BrokerServer",
             dependencies: [
-                "AMQPProtocol", "BrokerCore",
+                "AMQPProtocol", "BrokerCore", "CMalloc",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

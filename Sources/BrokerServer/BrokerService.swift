@@ -39,6 +39,7 @@ public actor BrokerService: Service {
     public func start() async throws(StartFailure) -> [BoundListener] {
         precondition(self.shards == nil, "started twice")
         Platform.raiseFileLimit()
+        Platform.returnLargeMemory()
         let tls: NIOSSLContext? =
             if let tls = self.options.tls { try TLSContext.make(tls) } else { nil }
         let shards: ShardDirectory

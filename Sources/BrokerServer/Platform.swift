@@ -1,3 +1,4 @@
+internal import CMalloc
 #if canImport(Glibc)
 internal import Glibc
 #elseif canImport(Musl)
@@ -37,6 +38,14 @@ enum Platform {
     /// Whether a call failed because the process or the machine has no descriptors or memory left.
     static func isExhausted(_ code: CInt) -> Bool {
         code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM
+    }
+
+    /// Has the allocator map large blocks from the system and unmap them when they are freed, now and later.
+    ///
+    /// Left alone, glibc moves its threshold up to the largest block ever freed, and a broker that once held a backlog
+    /// would keep its memory for life.
+    static func returnLargeMemory() {
+        martlet_map_blocks_from(ServerLimits.mappedBlockBytes, ServerLimits.keptFreeBytes)
     }
 
     /// Raises the number of files this process may open, and so of connections, to what the system allows.

@@ -16,7 +16,7 @@ struct ImportRules {
         "AMQPProtocol": Rule(others: []),
         "BrokerCore": Rule(ours: ["AMQPProtocol"], others: ["DequeModule"]),
         "BrokerStore": Rule(ours: ["AMQPProtocol", "BrokerCore", "CChecksum"]),
-        "BrokerServer": Rule(ours: ["AMQPProtocol", "BrokerCore", "BrokerStore"], usesNIO: true),
+        "BrokerServer": Rule(ours: ["AMQPProtocol", "BrokerCore", "BrokerStore", "CMalloc"], usesNIO: true),
         "BrokerManagement": Rule(ours: ["AMQPProtocol", "BrokerCore"], usesFoundation: true),
         "BrokerSimulation": Rule(ours: ["AMQPProtocol", "BrokerCore", "BrokerStore"]),
         "MartletPerf": Rule(ours: ["AMQPProtocol"], usesNIO: true, usesFoundation: true),
@@ -36,7 +36,7 @@ struct ImportRules {
 
     /// Every module of ours, by the names that an import uses.
     private static let ourModules: Set<String> = Set(
-        rules.keys.map { $0 == "martlet-sim" ? "martlet_sim" : $0 } + ["CAllocationCounter", "CChecksum"]
+        rules.keys.map { $0 == "martlet-sim" ? "martlet_sim" : $0 } + ["CAllocationCounter", "CChecksum", "CMalloc"]
     )
 
     /// Why a target may not import a module, or nil when it may.

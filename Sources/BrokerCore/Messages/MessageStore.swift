@@ -11,13 +11,18 @@
 /// No allocation per message in steady state: chunks and slots are recycled.
 struct MessageStore: ~Copyable {
     /// Octets of a chunk, a power of two: chunks are aligned to it.
-    static let chunkSize = 64 * 1024
+    ///
+    /// So large that the allocator maps each from the system (see `Platform.returnLargeMemory` of the server), which
+    /// alone gives memory back when a backlog is gone.
+    static let chunkSize = 1 << 20
     /// Records larger than this are allocations of their own.
     static let largeRecordSize = 16 * 1024
     /// Chunks kept for reuse when nothing lives in them.
-    static let spareChunks = 16
+    static let spareChunks = 4
     /// Dead octets tolerated before compaction is thought of.
     static let compactionSlack = 1 << 20
+    /// Pages of the slot table kept when no message is left.
+    private static let keptSlotPages = 64
     /// Slots of a page of the slot table.
     private static let slotsPerPage = 4096
 
@@ -82,9 +87,13 @@ struct MessageStore: ~Copyable {
         }
     }
 
-    /// Octets of memory held: chunks, large records and slots.
+    /// Octets of memory that messages hold: chunks, large records and slots.
+    ///
+    /// Without what is free for the next message, the rest of the current chunk and the few spare ones: who waits for
+    /// memory to become free must be able to see it.
     var heldBytes: Int {
-        (self.chunks.count + self.spares.count) * Self.chunkSize
+        let used = Int(self.current.assumingMemoryBound(to: ChunkHeader.self).pointee.used)
+        return (self.chunks.count - 1) * Self.chunkSize + used
             + (self.liveBytes - self.liveChunkBytes)
             + self.slotPageCount * Self.slotsPerPage * 8
     }
@@ -264,6 +273,9 @@ struct MessageStore: ~Copyable {
     ///
     /// Call between turns: records move. The work is proportional to what died since the last time.
     mutating func compactIfWorthwhile() {
+        if self.messageCount == 0 && self.slotPageCount > Self.keptSlotPages {
+            self.dropSlots()
+        }
         let held = self.chunks.count * Self.chunkSize
         guard held - self.liveChunkBytes > self.liveChunkBytes + Self.compactionSlack else { return }
         let victims = self.chunks.filter { chunk in
@@ -304,6 +316,15 @@ struct MessageStore: ~Copyable {
         let next = self.slotPages[Int(slot >> 12)][Int(slot & 4095)] >> 1
         self.firstFreeSlot = UInt32(truncatingIfNeeded: next)
         return slot
+    }
+
+    /// Forgets all slots, none of which is in use.
+    private mutating func dropSlots() {
+        for page in 0..<self.slotPageCount {
+            self.slotPages[page].deallocate()
+        }
+        self.slotPageCount = 0
+        self.firstFreeSlot = UInt32.max
     }
 
     @inline(never)

@@ -9,6 +9,12 @@ enum ServerLimits {
     /// Read buffers a loop keeps; one is in use at a time, a second one covers a handler that closes while it reads.
     static let keptReadBuffers = 2
 
+    /// Blocks of memory this large are mapped from the system and unmapped when freed; a chunk of messages is, with the
+    /// room that its alignment needs.
+    static let mappedBlockBytes = 2 << 20
+    /// Free memory the allocator keeps for smaller blocks: bodies of some hundred kilobytes come and go all the time.
+    static let keptFreeBytes = 32 << 20
+
     /// Octets of a small output block: answers, acks, heartbeats.
     static let smallBlockBytes = 4 * 1024
     /// Octets of a large output block: deliveries.
