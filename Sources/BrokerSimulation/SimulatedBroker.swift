@@ -5,6 +5,7 @@ public final class SimulatedBroker {
     /// One accepted socket.
     public final class Socket {
         let shard: Int
+        /// The connection's name at its shard.
         public let id: ConnectionID
         /// Octets the client has sent and the broker has not read.
         var inbound: [UInt8] = []

@@ -177,6 +177,33 @@ import Testing
         #expect(client.call(BasicAck(deliveryTag: 1)).lines == ["1 deliver b #2 m2"])
     }
 
+    /// Found by seed 25: what a channel held back behind a declaration was dropped by `connection.close`.
+    @Test(arguments: [(1, 0), (2, 1), (3, 2)])
+    func connectionCloseComesAfterWhatWasSentBefore(shards: Int, shard: Int) {
+        let broker = SimulatedBroker(shardCount: shards)
+        let client = SimulatedClient(broker, shard: shard).open()
+        client.send(QueueDeclare(queue: "q", noWait: true))
+        client.publish(routingKey: "q", body: [1])
+        client.send(QueueDeclare(queue: "q", passive: true))
+        client.send(ConnectionClose(replyCode: 200), channel: 0)
+        client.publish(routingKey: "q", body: [2])
+        #expect(client.receive().lines == ["1 queue.declare-ok 1 0", "0 connection.close-ok"])
+        let other = SimulatedClient(broker).open()
+        #expect(other.call(QueueDeclare(queue: "q", passive: true)).lines == ["1 queue.declare-ok 1 0"])
+    }
+
+    /// A refusal of what was held back is no longer told to a client that is closing.
+    @Test func connectionCloseIsAnsweredWhenWhatWasSentBeforeIsWrong() {
+        let broker = SimulatedBroker(shardCount: 2)
+        let client = SimulatedClient(broker, shard: 1).open()
+        client.send(QueueDeclare(queue: "q", noWait: true))
+        client.send(BasicQos(prefetchSize: 1))
+        client.send(ConnectionClose(replyCode: 200), channel: 0)
+        #expect(client.receive().lines == ["0 connection.close-ok"])
+        #expect(client.socket.isClosed)
+        #expect(broker.shards.map(\.census.connections) == [0, 0])
+    }
+
     /// Found by seed 1: a declaration was under way when its connection broke.
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (3, 2)])
     func exclusiveQueueGoesWithAConnectionThatBreaksWhileDeclaring(shards: Int, shard: Int) {

@@ -6,8 +6,10 @@ internal import AMQPProtocol
 /// awaitingHeader ─► awaitingStartOk ─► awaitingTuneOk ─► awaitingOpen ─► running
 ///        │                 │                 │               │             │
 ///        └────── refused ◄─┴─────────────────┴───────────────┘             ├─► closing   (we sent close)
-///                (silence, then the socket is closed)                      └─► finishing (the client sent close,
-///                                                                               or the socket is gone)
+///                (silence, then the socket is closed)                      ├─► draining  (the client sent close while
+///                                                                           │      │      channels hold frames back)
+///                                                                           └──────┴─► finishing (the client sent
+///                                                                                      close, or the socket is gone)
 /// ```
 enum ConnectionPhase {
     case awaitingHeader
@@ -17,6 +19,8 @@ enum ConnectionPhase {
     case running
     /// We have sent `connection.close` and ignore everything but `close` and `close-ok`.
     case closing
+    /// The client has sent `close`; what it sent before and channels hold back is handled first.
+    case draining
     /// Queues and consumers of the connection are being taken down; then `close-ok` goes out.
     case finishing
     /// Nothing is read or answered any more; the socket is closed after a while.

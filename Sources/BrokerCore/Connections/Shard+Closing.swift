@@ -22,6 +22,11 @@ extension Shard {
             "Error on AMQP connection (\(self.describe(connection)), user: '\(connection.pointee.user)'): "
                 + "operation \(method.name) caused a connection exception \(code.name): \(text)"
         )
+        guard connection.pointee.phase != .draining else {
+            // The client is waiting for `close-ok` and gets that.
+            self.beginTeardown(connection)
+            return
+        }
         self.sendMethod(
             ConnectionClose(
                 replyCode: code.rawValue,
@@ -79,6 +84,27 @@ extension Shard {
     }
 
     // MARK: Taking down a connection
+
+    /// Whether channels have frames to handle, or answers to give, to what the client sent before `close`.
+    func holdsFramesBack(_ connection: UnsafeMutablePointer<ConnectionState>) -> Bool {
+        connection.pointee.channels.all.contains { $0.pointee.isWaiting || !$0.pointee.deferred.isEmpty }
+    }
+
+    /// Begins to take down one connection that has been closed and holds nothing back any more, if there is one.
+    func beginDueTeardown() -> Bool {
+        for (index, id) in self.drainingConnections.enumerated() {
+            guard let connection = self.connection(id), connection.pointee.phase == .draining else {
+                self.drainingConnections.remove(at: index)
+                return true
+            }
+            guard self.holdsFramesBack(connection) else {
+                self.drainingConnections.remove(at: index)
+                self.beginTeardown(connection)
+                return true
+            }
+        }
+        return false
+    }
 
     /// The client has sent `close`, or the socket is gone.
     func beginTeardown(_ connection: UnsafeMutablePointer<ConnectionState>) {

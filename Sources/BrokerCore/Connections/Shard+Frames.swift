@@ -91,7 +91,7 @@ extension Shard {
                     offset &+= published
                     continue
                 }
-            case .refused, .finishing:
+            case .refused, .draining, .finishing:
                 return count
             case .awaitingHeader:
                 guard count - offset >= 8 else { return offset }
@@ -232,7 +232,7 @@ extension Shard {
                 noMethod
             )
         case FrameType.method, FrameType.header, FrameType.body:
-            guard connection.pointee.phase == .running else {
+            guard connection.pointee.phase == .running || connection.pointee.phase == .draining else {
                 if connection.pointee.phase == .awaitingOpen {
                     let octets = ErlangTerm.binary(payload)
                     self.closeConnection(
@@ -310,7 +310,7 @@ extension Shard {
         let (header, frame) = channel.pointee.deferred.removeFirst()
         let size = frame.count
         connection.pointee.deferredBytes -= size
-        if connection.pointee.phase == .running {
+        if connection.pointee.phase == .running || connection.pointee.phase == .draining {
             frame.withUnsafeBytes { bytes in
                 let payload = UnsafeRawBufferPointer(
                     rebasing: bytes[FrameLimits.frameHeaderBytes..<size - 1]

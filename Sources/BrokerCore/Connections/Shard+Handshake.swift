@@ -131,7 +131,12 @@ extension Shard {
             self.receiveOpen(connection, method)
         case (.connectionClose, .running):
             connection.pointee.owesCloseOk = true
-            self.beginTeardown(connection)
+            if self.holdsFramesBack(connection) {
+                connection.pointee.phase = .draining
+                self.drainingConnections.append(connection.pointee.id)
+            } else {
+                self.beginTeardown(connection)
+            }
         case (_, .awaitingOpen):
             self.closeConnection(
                 connection,
@@ -289,7 +294,7 @@ extension Shard {
                 self.log(.error, "connection", "\(self.describe(connection)): handshake timeout")
                 connection.pointee.phase = .refused
                 self.effects.append(.close(id, afterMilliseconds: 0))
-            case .running, .closing, .finishing, .refused:
+            case .running, .closing, .draining, .finishing, .refused:
                 return
             }
         case .closing(let id):
@@ -306,7 +311,7 @@ extension Shard {
         switch connection.pointee.phase {
         case .awaitingOpen, .running:
             break
-        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .closing, .finishing, .refused:
+        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .closing, .draining, .finishing, .refused:
             return
         }
         let interval = connection.pointee.heartbeatSeconds * 1000

@@ -16,7 +16,7 @@ extension Shard {
                 if let connection = self.connection(id), connection.pointee.isReading {
                     self.resumeInput(connection)
                 }
-            } else {
+            } else if !self.beginDueTeardown() {
                 break
             }
         }

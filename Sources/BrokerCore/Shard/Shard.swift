@@ -56,6 +56,8 @@ public final class Shard {
     var resumableChannels: Deque<ChannelAddress> = []
     /// Connections that are read again as soon as no channel holds frames back that it may go on with.
     var resumableConnections: Deque<ConnectionID> = []
+    /// Connections whose client has sent `close` while channels held frames back.
+    var drainingConnections: [ConnectionID] = []
     var confirmDirty: [ChannelAddress] = []
     var windowDebtors: [ConnectionID] = []
     var told: [Confirms.Told] = []

@@ -178,9 +178,9 @@ extension Judge {
             case .out(let holder, _), .settled(let holder, _):
                 // Both may have had it last; without the mark it is the older delivery.
                 return isRedelivered && self.mayBeReturning(holder) ? .doubtful : place
-            case .consumed, .purged:
+            case .doubtful, .consumed, .purged:
                 return place
-            case .queue, .doubtful:
+            case .queue:
                 break
             }
         }

@@ -152,12 +152,11 @@ extension Judge {
         }
     }
 
-    /// The connection has been closed in order: everything that was sent before has been carried out.
-    ///
-    /// What waits behind an operation that needs other shards may be forgotten.
+    /// The connection has been closed in order: everything that was sent before has been carried out and answered.
     func finish(_ channel: ModelChannel) {
         guard channel.state != .closed else { return }
-        if !channel.pending.contains(where: \.operation.mayWait) {
+        // Refused operations count as refused: nobody tells a client that is closing.
+        if !self.mayBeRefused(channel) && channel.state != .closing {
             self.completeAll(before: .max, on: channel)
         }
         self.abandon(channel)

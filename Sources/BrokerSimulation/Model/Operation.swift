@@ -34,14 +34,6 @@ package enum Operation {
     case commit
     case rollBack
 
-    /// Whether a channel may have to wait for other shards before it goes on.
-    package var mayWait: Bool {
-        switch self {
-        case .publish, .settle: false
-        default: true
-        }
-    }
-
     /// Whether the broker closes the channel when something that it names is not there.
     package var isRefusable: Bool {
         switch self {
