@@ -232,7 +232,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         case NIOSSLError.uncleanShutdown, NIOSSLError.handshakeFailed(.sslError([.eofDuringHandshake])), is IOError:
             break
         case let error as BoringSSLError:
-            self.loop.log(.warning, "connection", "TLS connection from \(self.peerName) failed: \(error)")
+            let reasons = TLSFailure.reasons(in: error)
+            self.loop.log(.warning, "connection", "TLS connection from \(self.peerName) failed: \(reasons)")
         case NIOSSLError.handshakeFailed(let reason):
             self.loop.log(
                 .warning,

@@ -1,5 +1,6 @@
 import AMQPProtocol
 import BrokerSimulation
+import NIOCore
 import NIOSSL
 import Testing
 
@@ -56,6 +57,22 @@ struct TLSHandshakeTests {
             #expect(try await client.end() == [])
             #expect(client.failure?.contains("CERTIFICATE_VERIFY_FAILED") == true)
             try await broker.connect(tls: Fixtures.client()).open()
+        }
+    }
+
+    @Test func closesOnAClientThatStopsSpeakingTLS() async throws {
+        try await TestBroker.run(TestBroker.options(tls: Fixtures.tls())) { broker in
+            let client = try await broker.connect(tls: Fixtures.client())
+            try await client.open()
+            let channel = client.channel
+            try await channel.eventLoop.submit {
+                let tls = try channel.pipeline.syncOperations.context(handlerType: NIOSSLClientHandler.self)
+                tls.writeAndFlush(NIOAny(ByteBuffer(string: "no record of TLS")), promise: nil)
+            }.get()
+            _ = try await client.end()
+            let line = try await broker.log.wait(for: "TLS connection from 127.0.0.1:")
+            #expect(line.hasPrefix("[warning] "))
+            #expect(line.hasSuffix(" failed: WRONG_VERSION_NUMBER"))
         }
     }
 
