@@ -40,6 +40,8 @@ public final class SimulatedBroker {
     private var batches: [[[ShardBatch]]]
     private var closings: [(due: BrokerInstant, socket: Socket)] = []
     private var nextShard = 0
+    /// Shards that have had input since their last turn ended.
+    private var hasOpenTurn: [Bool]
 
     /// Starts a broker of `shardCount` shards whose random numbers come from `seed`.
     public init(shardCount: Int = 1, seed: UInt64 = 1, settings: BrokerSettings = BrokerSettings()) {
@@ -57,6 +59,7 @@ public final class SimulatedBroker {
                 now: now
             )
         }
+        self.hasOpenTurn = Array(repeating: false, count: shardCount)
         self.sockets = Array(repeating: [:], count: shardCount)
         self.batches = Array(repeating: Array(repeating: [], count: shardCount), count: shardCount)
     }
@@ -166,17 +169,17 @@ public final class SimulatedBroker {
     var hasEvents: Bool { !self.possibleEvents.isEmpty }
 
     /// Carries one event out; a read takes at most `maxBytes` octets.
-    func carryOut(_ event: Event, maxBytes: Int = .max) {
+    func carryOut(_ event: Event, maxBytes: Int = .max, endsTurn: Bool = true) {
         switch event {
         case .read(let socket):
             let piece = Array(socket.inbound.prefix(maxBytes))
             socket.inbound.removeFirst(piece.count)
             piece.withUnsafeBytes { self.shards[socket.shard].receive($0, on: socket.id, now: self.now) }
-            self.drain(socket.shard)
+            self.endTurn(of: socket.shard, endsTurn)
         case .batch(let from, let to):
             let batch = self.batches[from][to].removeFirst()
             self.shards[to].apply(batch, now: self.now)
-            self.drain(to)
+            self.endTurn(of: to, endsTurn)
         }
     }
 
@@ -194,16 +197,39 @@ public final class SimulatedBroker {
         }
     }
 
-    /// Runs in an order drawn from `random`, reads cut at random places.
+    /// Ends a shard's turn, or lets it go on with the shard's next event.
+    private func endTurn(of shard: Int, _ isEnding: Bool) {
+        self.hasOpenTurn[shard] = !isEnding
+        if isEnding {
+            self.drain(shard)
+        }
+    }
+
+    /// Runs in an order drawn from `random`, reads cut at random places, turns of one or more inputs.
     public func run(_ random: SeededRandom, maxEvents: Int = .max) {
         var remaining = maxEvents
         while remaining > 0 {
             let events = self.possibleEvents
-            guard !events.isEmpty else { return }
+            guard !events.isEmpty else {
+                guard self.endOpenTurns() else { return }
+                continue
+            }
             let event = events[random.below(events.count)]
-            self.carryOut(event, maxBytes: random.oneIn(4) ? 1 + random.below(40) : 1 + random.below(4000))
+            let maxBytes = random.oneIn(4) ? 1 + random.below(40) : 1 + random.below(4000)
+            self.carryOut(event, maxBytes: maxBytes, endsTurn: !random.oneIn(4))
             remaining -= 1
         }
+        _ = self.endOpenTurns()
+    }
+
+    /// Ends the turns that are open; returns whether there were any.
+    private func endOpenTurns() -> Bool {
+        var isAny = false
+        for shard in self.shards.indices where self.hasOpenTurn[shard] {
+            self.endTurn(of: shard, true)
+            isAny = true
+        }
+        return isAny
     }
 
     /// Does what a driver does after a turn.

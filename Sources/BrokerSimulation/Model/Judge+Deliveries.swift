@@ -35,7 +35,7 @@ extension Judge {
             self.take(delivery, noAck: noAck, isRedelivered: ok.redelivered, on: channel)
         case .basicReturn(let back):
             self.note("\(channel.name) < return m\(id)")
-            self.checkNames(message, back.exchange, back.routingKey, nil, on: channel)
+            self.checkNames(message, back.exchange, back.routingKey, properties, on: channel)
             self.returns(message, on: channel)
         default:
             self.fail("\(channel.name) got \(method.id.name) with content")
@@ -46,18 +46,18 @@ extension Judge {
         _ message: ModelMessage,
         _ exchange: ShortString,
         _ key: ShortString,
-        _ properties: BasicProperties?,
+        _ properties: BasicProperties,
         on channel: ModelChannel
     ) {
         let name = message.exchange.map { self.topology.exchanges[$0].name } ?? ""
         if "\(exchange)" != name || "\(key)" != message.key {
             self.fail("\(channel.name): m\(message.id) came with exchange '\(exchange)' and key '\(key)'")
         }
-        if let headers = properties?.headers, headers["BCC"] != nil {
+        if properties.headers?["BCC"] != nil {
             self.fail("\(channel.name): m\(message.id) came with its BCC")
         }
-        if properties != nil && !message.copiedTo.isEmpty && properties?.headers?["CC"] == nil {
-            self.fail("\(channel.name): m\(message.id) came without its CC")
+        if properties != message.properties(isSent: false) {
+            self.fail("\(channel.name): m\(message.id) came with other properties: \(properties)")
         }
     }
 

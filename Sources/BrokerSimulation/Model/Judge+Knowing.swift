@@ -81,6 +81,9 @@ extension Judge {
         self.topology.bindings[binding].openRequests -= 1
         self.topology.bindings[binding].existence =
             self.topology.bindings[binding].openRequests == 0 ? existence : .doubtful
+        if self.topology.bindings[binding].existence == .certain {
+            self.topology.bindings[binding].wasCertain = true
+        }
         self.topologyChanged()
     }
 

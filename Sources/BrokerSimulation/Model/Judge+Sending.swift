@@ -37,6 +37,7 @@ extension Judge {
             self.topologyChanged()
         case .bind(let binding, _):
             self.topology.bindings[binding].openRequests += 1
+            self.topology.bindings[binding].wasRequested = true
             if self.topology.bindings[binding].existence == .gone {
                 self.topology.bindings[binding].existence = .starting
             }
@@ -102,8 +103,12 @@ extension Judge {
         _ number: Int,
         on channel: ModelChannel
     ) {
-        let settled = channel.unacknowledged.filter { isMultiple ? $0.tag <= tag : $0.tag == tag }
-        channel.unacknowledged.removeAll { isMultiple ? $0.tag <= tag : $0.tag == tag }
+        // With multiple, 0 is everything.
+        func isNamed(_ delivery: ModelChannel.Delivery) -> Bool {
+            isMultiple ? tag == 0 || delivery.tag <= tag : delivery.tag == tag
+        }
+        let settled = channel.unacknowledged.filter(isNamed)
+        channel.unacknowledged.removeAll(where: isNamed)
         for delivery in settled {
             if channel.mode == .transaction {
                 channel.transactionSettlements.append((delivery, outcome))

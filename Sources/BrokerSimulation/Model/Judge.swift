@@ -192,6 +192,7 @@ package final class Judge {
 
     /// Routes what is being routed once more, now that something has changed.
     func topologyChanged() {
+        while self.doubtAutoDeleteExchange() {}
         for message in self.routing {
             self.route(message, isFirst: false)
         }

@@ -30,13 +30,16 @@ package struct ModelExchange {
     package let name: String
     /// What it does.
     package let kind: Kind
+    /// It goes with the last binding from it.
+    package let isAutoDelete: Bool
     /// Whether it is there.
     package var existence: Existence
 
     /// Makes an exchange.
-    package init(name: String, kind: Kind, existence: Existence) {
+    package init(name: String, kind: Kind, isAutoDelete: Bool = false, existence: Existence) {
         self.name = name
         self.kind = kind
+        self.isAutoDelete = isAutoDelete
         self.existence = existence
     }
 }
@@ -63,6 +66,10 @@ package struct ModelBinding {
     package var existence: Existence
     /// Requests about it that have not been answered; more than one at a time have no known order.
     package var openRequests = 0
+    /// Somebody has asked for it.
+    package var wasRequested = false
+    /// It has been there for certain.
+    package var wasCertain = false
 
     /// Makes a binding that nobody has asked for yet.
     package init(

@@ -23,7 +23,8 @@ struct OperationFrames {
             return frame(
                 ExchangeDeclare(
                     exchange: Self.text(exchange.name),
-                    type: Self.text(exchange.kind.rawValue)
+                    type: Self.text(exchange.kind.rawValue),
+                    autoDelete: exchange.isAutoDelete
                 )
             )
         case .deleteExchange(let exchange): return frame(ExchangeDelete(exchange: self.exchangeName(exchange)))
@@ -113,25 +114,14 @@ struct OperationFrames {
     }
 
     private func publish(_ message: ModelMessage, _ channel: UInt16) -> [UInt8] {
-        var headers = Self.table(message.headers)
-        for (name, keys) in [("CC", message.copiedTo), ("BCC", message.secretlyCopiedTo)] where !keys.isEmpty {
-            headers.append((Self.text(name), .array(FieldArray(keys.map { .string($0) }))))
-        }
-        var properties = BasicProperties()
-        if !headers.isEmpty {
-            properties.headers = FieldTable(headers)
-        }
-        if message.id % 3 == 0 {
-            properties.deliveryMode = 2
-        }
-        return self.client.encodePublish(
+        self.client.encodePublish(
             BasicPublish(
                 exchange: message.exchange.map { self.exchangeName($0) } ?? "",
                 routingKey: Self.text(message.key),
                 mandatory: message.isMandatory,
                 immediate: false
             ),
-            properties: properties,
+            properties: message.properties(isSent: true),
             body: message.body,
             channel: channel
         )
@@ -139,7 +129,9 @@ struct OperationFrames {
 
     private func arguments(_ binding: ModelBinding) -> FieldTable {
         guard self.judge.topology.exchanges[binding.source].kind == .headers else { return .empty }
-        return FieldTable([("x-match", .string(binding.needsAll ? "all" : "any"))] + Self.table(binding.headers))
+        return FieldTable(
+            [("x-match", .string(binding.needsAll ? "all" : "any"))] + ModelMessage.table(binding.headers)
+        )
     }
 
     private func exchangeName(_ exchange: Int) -> ShortString {
@@ -149,8 +141,4 @@ struct OperationFrames {
     private static func name(_ queue: Int) -> ShortString { self.text(ModelQueue.name(queue)) }
 
     private static func text(_ text: String) -> ShortString { ShortString(truncating: text) }
-
-    private static func table(_ values: [String: Int]) -> [(ShortString, FieldValue)] {
-        values.sorted { $0.key < $1.key }.map { (self.text($0.key), .int32(Int32($0.value))) }
-    }
 }

@@ -28,10 +28,42 @@ extension SimulationRun {
                 self.purge(number, expected: messages)
             }
         }
+        for number in self.judge.topology.exchanges.indices
+        where self.judge.topology.exchanges[number].existence.isPossible {
+            self.judge.observes(exchange: number, isThere: self.isThere(exchange: number))
+        }
         if self.random.oneIn(4) {
             self.silenceSomebody()
         }
+        self.acknowledgeEverything()
         self.judge.step += 1
+    }
+
+    /// Acknowledges tag 0, which is everything: only now is it known what that is.
+    private func acknowledgeEverything() {
+        guard let actor = self.workload.pick(self.actors.filter { $0.model.state == .open }),
+            let channel = actor.model.orderedChannels.first(where: { $0.state == .open }), self.random.oneIn(3)
+        else { return }
+        let outcome: Operation.Outcome = self.random.oneIn(2) ? .acknowledge : .requeue
+        actor.send(.settle(tag: 0, isMultiple: true, outcome), on: channel)
+        // Before anything else can be delivered.
+        self.broker.readAll(actor.client.socket)
+    }
+
+    private func isThere(exchange: Int) -> Bool {
+        let name = self.judge.topology.exchanges[exchange].name
+        let received = self.observer.call(ExchangeDeclare(exchange: ShortString(truncating: name), passive: true))
+        switch received.first {
+        case .method(_, .exchangeDeclareOk)?:
+            return true
+        case .method(_, .channelClose)?:
+            self.observer.send(ChannelCloseOk())
+            self.observer.call(ChannelOpen())
+            return false
+        default:
+            self.judge.fail("the observer got \(received) for a passive declaration")
+            return false
+        }
     }
 
     private func observe(_ number: Int) -> Judge.Observation {

@@ -23,6 +23,7 @@ extension Workload {
             ModelExchange(
                 name: "e\(exchanges.count)",
                 kind: kinds[self.random.below(kinds.count)],
+                isAutoDelete: self.random.oneIn(4),
                 existence: .starting
             )
         )

@@ -202,4 +202,39 @@ import Testing
         script.settle(0, 1)
         #expect(script.failure == "q0 has 1 consumers, should have 0")
     }
+
+    /// A script with an exchange that is declared, and bound to queue 0 and unbound again.
+    private static func unboundExchange(isAutoDelete: Bool) -> (Script, exchange: Int) {
+        let script = Script()
+        let exchange = script.judge.topology.exchanges.count
+        script.judge.topology.exchanges.append(
+            ModelExchange(name: "e", kind: .fanout, isAutoDelete: isAutoDelete, existence: .starting)
+        )
+        script.judge.topology.bindings.append(
+            ModelBinding(source: exchange, target: .queue(0), key: "", existence: .gone)
+        )
+        script.call(.declareExchange(exchange), .exchangeDeclareOk(ExchangeDeclareOk()))
+        script.call(.bind(0, noWait: false), .queueBindOk(QueueBindOk()))
+        script.call(.unbind(0), .queueUnbindOk(QueueUnbindOk()))
+        script.judge.settles()
+        return (script, exchange)
+    }
+
+    @Test func findsAnExchangeThatOutlivesItsLastBinding() {
+        let (script, exchange) = Self.unboundExchange(isAutoDelete: true)
+        script.judge.observes(exchange: exchange, isThere: true)
+        #expect(script.failure == "exchange e outlives its last binding")
+    }
+
+    @Test func allowsAnExchangeToGoWithItsLastBinding() {
+        let (script, exchange) = Self.unboundExchange(isAutoDelete: true)
+        script.judge.observes(exchange: exchange, isThere: false)
+        #expect(script.failure == nil)
+    }
+
+    @Test func findsAnExchangeThatIsGone() {
+        let (script, exchange) = Self.unboundExchange(isAutoDelete: false)
+        script.judge.observes(exchange: exchange, isThere: false)
+        #expect(script.failure == "exchange e is gone")
+    }
 }

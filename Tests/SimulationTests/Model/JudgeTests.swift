@@ -100,9 +100,20 @@ import Testing
         let script = Script()
         script.consume("a")
         let message = script.publish()
-        let headers = FieldTable([("BCC", .array(FieldArray([.string("q1")])))])
-        script.deliver(message, "a", properties: BasicProperties(headers: headers))
+        message.secretlyCopiedTo = ["q1"]
+        script.deliver(message, "a", properties: message.properties(isSent: true))
         #expect(script.failure == "c0.1: m0 came with its BCC")
+    }
+
+    @Test func findsOtherProperties() {
+        let script = Script()
+        script.consume("a")
+        let message = script.publish()
+        message.copiedTo = ["q1"]
+        var properties = message.properties(isSent: false)
+        properties.headers = nil
+        script.deliver(message, "a", properties: properties)
+        #expect(script.failure?.hasPrefix("c0.1: m0 came with other properties") == true)
     }
 
     // MARK: Order and marks

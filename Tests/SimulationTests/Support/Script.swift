@@ -79,7 +79,7 @@ final class Script {
         isRedelivered: Bool = false,
         skippingTags: UInt64 = 0,
         body: [UInt8]? = nil,
-        properties: BasicProperties = BasicProperties(),
+        properties: BasicProperties? = nil,
         on channel: ModelChannel? = nil
     ) {
         let channel = channel ?? self.channel
@@ -93,7 +93,12 @@ final class Script {
             routingKey: ShortString(truncating: message.key)
         )
         self.judge.receives(
-            .content(channel: channel.number, .basicDeliver(deliver), properties, body: body ?? message.body),
+            .content(
+                channel: channel.number,
+                .basicDeliver(deliver),
+                properties ?? message.properties(isSent: false),
+                body: body ?? message.body
+            ),
             client: channel.client
         )
     }
@@ -107,7 +112,7 @@ final class Script {
             routingKey: ShortString(truncating: message.key)
         )
         self.judge.receives(
-            .content(channel: 1, .basicReturn(back), BasicProperties(), body: message.body),
+            .content(channel: 1, .basicReturn(back), message.properties(isSent: false), body: message.body),
             client: message.publisher.client
         )
     }
