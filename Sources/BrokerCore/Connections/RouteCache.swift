@@ -10,6 +10,8 @@ struct RouteCache: ~Copyable {
     var targets: [QueueAddress] = []
     /// The target, if there is just one and it lives on this shard.
     var localQueue: UnsafeMutablePointer<QueueState>?
+    /// The target, if there is just one and it lives on another shard.
+    var remoteQueue: QueueAddress?
 
     init() {
         self.names = nil
@@ -38,7 +40,8 @@ struct RouteCache: ~Copyable {
         size: Int,
         version: UInt64,
         targets: [QueueAddress],
-        localQueue: UnsafeMutablePointer<QueueState>?
+        localQueue: UnsafeMutablePointer<QueueState>?,
+        remoteQueue: QueueAddress?
     ) {
         guard let names = self.names else { return }
         names.copyMemory(from: candidate, byteCount: size)
@@ -46,6 +49,7 @@ struct RouteCache: ~Copyable {
         self.version = version
         self.targets = targets
         self.localQueue = localQueue
+        self.remoteQueue = remoteQueue
     }
 
     /// Forgets the route.
@@ -53,6 +57,7 @@ struct RouteCache: ~Copyable {
         self.size = 0
         self.version = .max
         self.localQueue = nil
+        self.remoteQueue = nil
         self.targets.removeAll()
     }
 }

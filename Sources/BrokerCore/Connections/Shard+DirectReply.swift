@@ -95,11 +95,11 @@ extension Shard {
             let headerSize = 8 + ChannelAddress.batchedSize + 8
             let base = self.outbox(reply.channel.shard).append(
                 .reply,
-                size: headerSize + BatchedMessage.size(of: record)
+                size: headerSize + BatchedMessage.size(of: record.view)
             )
             reply.channel.write(at: base + 8)
             base.storeBytes(of: reply.secret, toByteOffset: 24, as: UInt64.self)
-            BatchedMessage.write(record, flags: [], at: base + headerSize)
+            BatchedMessage.write(record.view, flags: [], at: base + headerSize)
         }
         if message.isMandatory {
             // RabbitMQ returns a mandatory answer although it delivers it.

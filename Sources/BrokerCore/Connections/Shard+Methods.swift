@@ -269,7 +269,12 @@ extension Shard {
                 // Mandatory, and without a route when it was published.
                 self.returnMessage(self.store.record(publish.slot).view, channel)
             }
-            transaction.pendingAnswers += self.deliverStored(publish, from: channel)
+            transaction.pendingAnswers += self.deliverStored(
+                publish.slot,
+                publish.flags,
+                publish.targets,
+                from: channel
+            )
         }
         for settlement in transaction.settlements {
             self.settle(channel, settlement.entry, settlement.outcome)

@@ -127,13 +127,27 @@ extension Shard {
                 channel.pointee.confirms.addSettled()
                 self.confirmsChanged(channel)
             }
-            if self.handOver(message, queue) {
+            let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
+            if self.handOver(message.view, flags, queue) {
                 return false
             }
-            let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
             let slot = self.storeMessage(message, references: 1)
             self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             return message.ownBuffer != nil
+        }
+        if message.propertyFlags & Self.specialProperties == 0,
+            channel.pointee.mode != .transaction,
+            channel.pointee.route.remoteQueue != nil,
+            channel.pointee.route.matches(message.names, size: message.namesSize, version: self.routeEpoch),
+            let queue = channel.pointee.route.remoteQueue
+        {
+            // The same, with the queue on another shard.
+            var sequence: UInt64 = 0
+            if channel.pointee.mode == .confirm {
+                sequence = channel.pointee.confirms.addOpen(count: 1)
+            }
+            self.forward(message, to: queue, sequence: sequence, from: channel)
+            return false
         }
         return self.publishRouted(&message, on: channel)
     }
@@ -260,13 +274,15 @@ extension Shard {
         if !channel.pointee.route.hasMemory {
             channel.pointee.route = RouteCache(capacity: MessageRecord.maxNamesSize)
         }
-        let isLocal = targets.count == 1 && targets[0].shard == self.index
+        let only = targets.count == 1 ? targets[0] : nil
+        let isLocal = only?.shard == self.index
         channel.pointee.route.store(
             message.names,
             size: message.namesSize,
             version: self.routeEpoch,
             targets: targets,
-            localQueue: isLocal ? self.queue(targets[0]) : nil
+            localQueue: isLocal ? only.flatMap { self.queue($0) } : nil,
+            remoteQueue: isLocal ? nil : only
         )
     }
 
@@ -288,9 +304,10 @@ extension Shard {
         }
         // One reference for us while the targets are served.
         let slot = self.storeMessage(message, references: 1)
-        let publish = Transaction.Publish(slot: slot, flags: flags, targets: targets)
         if channel.pointee.mode == .transaction, channel.pointee.transaction != nil {
-            channel.pointee.transaction?.publishes.append(publish)
+            channel.pointee.transaction?.publishes.append(
+                Transaction.Publish(slot: slot, flags: flags, targets: targets)
+            )
             channel.pointee.transaction?.bytes += message.bodySize
             if channel.pointee.transaction?.bytes ?? 0 > ShardLimits.transactionBytes {
                 self.closeChannel(
@@ -302,7 +319,7 @@ extension Shard {
             }
             return message.ownBuffer != nil
         }
-        _ = self.deliverStored(publish, from: channel)
+        _ = self.deliverStored(slot, flags, targets, from: channel)
         return message.ownBuffer != nil
     }
 
@@ -311,69 +328,6 @@ extension Shard {
         if channel.pointee.mode == .confirm {
             channel.pointee.confirms.addSettled()
             self.confirmsChanged(channel)
-        }
-    }
-
-    /// Hands a stored message to its queues and drops our reference.
-    ///
-    /// Returns how many shards will answer.
-    func deliverStored(_ publish: Transaction.Publish, from channel: UnsafeMutablePointer<ChannelState>) -> Int {
-        var remoteShards: [UInt16] = []
-        for target in publish.targets {
-            if target.shard == self.index {
-                guard let queue = self.queue(target) else { continue }
-                self.store.retain(publish.slot)
-                self.enqueue(queue, QueueEntry(slot: publish.slot, flags: publish.flags))
-            } else if !remoteShards.contains(target.shard) {
-                remoteShards.append(target.shard)
-            }
-        }
-        var sequence: UInt64 = 0
-        switch channel.pointee.mode {
-        case .plain:
-            break
-        case .confirm:
-            if remoteShards.isEmpty {
-                channel.pointee.confirms.addSettled()
-                self.confirmsChanged(channel)
-            } else {
-                sequence = channel.pointee.confirms.addOpen(count: UInt32(remoteShards.count))
-            }
-        case .transaction:
-            sequence = .max
-        }
-        for shard in remoteShards {
-            let targets = publish.targets.filter { $0.shard == shard }
-            self.forward(publish, to: shard, targets, sequence: sequence, from: channel)
-        }
-        self.store.release(publish.slot)
-        return remoteShards.count
-    }
-
-    /// Copies a message into the batch for another shard.
-    private func forward(
-        _ publish: Transaction.Publish,
-        to shard: UInt16,
-        _ targets: [QueueAddress],
-        sequence: UInt64,
-        from channel: UnsafeMutablePointer<ChannelState>
-    ) {
-        let record = self.store.record(publish.slot)
-        let headerSize = 8 + ChannelAddress.batchedSize + 8 + 8 + 8 * targets.count
-        let size = headerSize + BatchedMessage.size(of: record)
-        let base = self.outbox(shard).append(.publish, size: size)
-        self.address(of: channel).write(at: base + 8)
-        base.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
-        base.storeBytes(of: UInt32(targets.count), toByteOffset: 32, as: UInt32.self)
-        for (index, target) in targets.enumerated() {
-            base.storeBytes(of: target.slot, toByteOffset: 40 + 8 * index, as: UInt32.self)
-            base.storeBytes(of: target.generation, toByteOffset: 44 + 8 * index, as: UInt32.self)
-        }
-        BatchedMessage.write(record, flags: publish.flags, at: base + headerSize)
-        let connection = channel.pointee.connection
-        connection.pointee.outstandingBytes += size
-        if connection.pointee.outstandingBytes > ShardLimits.publisherWindowBytes {
-            self.setPause(connection, .publisherWindow, true)
         }
     }
 

@@ -129,7 +129,12 @@ extension Shard {
             let record = self.store.record(delivery.entry.slot)
             self.writeDelivery(channel, local, record.view, serial: serial, isRedelivered: isRedelivered)
         } else {
-            self.forwardDelivery(consumer, delivery, serial: serial)
+            self.forwardDelivery(
+                consumer,
+                self.store.record(delivery.entry.slot).view,
+                delivery.entry.flags,
+                serial: serial
+            )
         }
         if consumer.pointee.noAck {
             self.store.release(delivery.entry.slot)
@@ -139,20 +144,30 @@ extension Shard {
         }
     }
 
-    /// Hands a message from the read buffer straight to a consumer, without storing it.
+    /// Hands a message from the read buffer, or from another shard's batch, straight to a consumer, without storing it.
     ///
-    /// Only when nothing waits in the queue, the consumer whose turn it is lives here, does not acknowledge, and has
-    /// room. Returns whether that was so.
+    /// Only when nothing waits in the queue and the consumer whose turn it is does not acknowledge and has room. Returns
+    /// whether that was so.
     @inline(__always)
-    func handOver(_ message: IncomingMessage, _ queue: UnsafeMutablePointer<QueueState>) -> Bool {
+    func handOver(
+        _ message: MessageView,
+        _ flags: QueueEntry.Flags,
+        _ queue: UnsafeMutablePointer<QueueState>
+    ) -> Bool {
         guard !queue.pointee.hasReady, let id = queue.pointee.rotation.first,
-            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck,
-            let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer,
-            self.hasRoom(channel.pointee.connection)
+            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck
         else { return false }
-        let serial = consumer.pointee.nextSerial
-        consumer.pointee.nextSerial = serial &+ 1
-        self.writeDelivery(channel, local, message.view, serial: serial, isRedelivered: false)
+        if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
+            guard self.hasRoom(channel.pointee.connection) else { return false }
+            let serial = consumer.pointee.nextSerial
+            consumer.pointee.nextSerial = serial &+ 1
+            self.writeDelivery(channel, local, message, serial: serial, isRedelivered: false)
+        } else {
+            guard consumer.pointee.window > 0 else { return false }
+            let serial = consumer.pointee.nextSerial
+            consumer.pointee.nextSerial = serial &+ 1
+            self.forwardDelivery(consumer, message, flags, serial: serial)
+        }
         queue.pointee.rotation.rotate()
         return true
     }
@@ -193,17 +208,17 @@ extension Shard {
     /// Copies a delivery into the batch for the consumer's shard.
     private func forwardDelivery(
         _ consumer: UnsafeMutablePointer<ConsumerState>,
-        _ delivery: ConsumerState.Delivery,
+        _ message: MessageView,
+        _ flags: QueueEntry.Flags,
         serial: UInt64
     ) {
-        let record = self.store.record(delivery.entry.slot)
         let headerSize = 8 + ChannelAddress.batchedSize + 16
-        let size = headerSize + BatchedMessage.size(of: record)
-        let base = self.outbox(consumer.pointee.channel.shard).append(.deliver, size: size)
+        let size = headerSize + BatchedMessage.size(of: message)
+        let base = self.appendRecord(.deliver, size: size, to: consumer.pointee.channel.shard)
         consumer.pointee.channel.write(at: base + 8)
         base.storeBytes(of: serial, toByteOffset: 24, as: UInt64.self)
         base.storeBytes(of: consumer.pointee.channelIndex, toByteOffset: 32, as: UInt32.self)
-        BatchedMessage.write(record, flags: delivery.entry.flags, at: base + headerSize)
+        BatchedMessage.write(message, flags: flags, at: base + headerSize)
         consumer.pointee.window -= size
     }
 

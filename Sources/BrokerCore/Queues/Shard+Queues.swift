@@ -362,13 +362,16 @@ extension Shard {
             }
         } else {
             let headerSize = 8 + ChannelAddress.batchedSize + 24
-            let base = self.outbox(channel.shard).append(.getOk, size: headerSize + BatchedMessage.size(of: record))
+            let base = self.outbox(channel.shard).append(
+                .getOk,
+                size: headerSize + BatchedMessage.size(of: record.view)
+            )
             channel.write(at: base + 8)
             base.storeBytes(of: serial, toByteOffset: 24, as: UInt64.self)
             base.storeBytes(of: channelIndex, toByteOffset: 32, as: UInt32.self)
             base.storeBytes(of: number, toByteOffset: 36, as: UInt32.self)
             base.storeBytes(of: messageCount, toByteOffset: 40, as: UInt32.self)
-            BatchedMessage.write(record, flags: delivery.entry.flags, at: base + headerSize)
+            BatchedMessage.write(record.view, flags: delivery.entry.flags, at: base + headerSize)
         }
         if noAck {
             self.store.release(delivery.entry.slot)

@@ -76,7 +76,7 @@ extension Shard {
                 self.settle(queue, consumer: consumer.pointee.consumer, serial: entry.serial, outcome)
             }
         } else {
-            let base = self.outbox(address.shard).append(.settle, size: 32)
+            let base = self.appendRecord(.settle, size: 32, to: address.shard)
             base.storeBytes(of: address.slot, toByteOffset: 8, as: UInt32.self)
             base.storeBytes(of: address.generation, toByteOffset: 12, as: UInt32.self)
             base.storeBytes(of: consumer.pointee.consumer, toByteOffset: 16, as: UInt32.self)

@@ -123,19 +123,7 @@ extension Shard {
         let sequence = record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
         let count = Int(record.loadUnaligned(fromByteOffset: 32, as: UInt32.self))
         let message = BatchedMessage(record + (40 + 8 * count))
-        let slot = self.storeBatched(message)
-        for index in 0..<count {
-            let address = QueueAddress(
-                shard: self.index,
-                slot: record.loadUnaligned(fromByteOffset: 40 + 8 * index, as: UInt32.self),
-                generation: record.loadUnaligned(fromByteOffset: 44 + 8 * index, as: UInt32.self)
-            )
-            // A queue that is gone has taken its messages with it.
-            guard let queue = self.queue(address) else { continue }
-            self.store.retain(slot)
-            self.enqueue(queue, QueueEntry(slot: slot, flags: message.flags))
-        }
-        self.store.release(slot)
+        self.enqueueBatched(message, record, count)
         if sequence != 0 {
             let answer = self.outbox(origin.shard).append(.accepted, size: 40)
             origin.write(at: answer + 8)
@@ -148,6 +136,30 @@ extension Shard {
             self.creditsDue[self.creditsDue.count - 1].bytes += size
         } else {
             self.creditsDue.append((connection, size))
+        }
+    }
+
+    /// Gives a message to the `count` queues that its record names.
+    @inline(__always)
+    private func enqueueBatched(_ message: BatchedMessage, _ record: UnsafeMutableRawPointer, _ count: Int) {
+        var slot: UInt32?
+        for index in 0..<count {
+            let address = QueueAddress(
+                shard: self.index,
+                slot: record.loadUnaligned(fromByteOffset: 40 &+ 8 &* index, as: UInt32.self),
+                generation: record.loadUnaligned(fromByteOffset: 44 &+ 8 &* index, as: UInt32.self)
+            )
+            // A queue that is gone has taken its messages with it.
+            guard let queue = self.queue(address) else { continue }
+            if count == 1 && self.handOver(message.view, message.flags, queue) { return }
+            if let slot {
+                self.store.retain(slot)
+                self.enqueue(queue, QueueEntry(slot: slot, flags: message.flags))
+            } else {
+                let stored = self.storeBatched(message)
+                slot = stored
+                self.enqueue(queue, QueueEntry(slot: stored, flags: message.flags))
+            }
         }
     }
 

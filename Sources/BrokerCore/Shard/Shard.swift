@@ -62,6 +62,10 @@ public final class Shard {
     var windowDebtors: [ConnectionID] = []
     var told: [Confirms.Told] = []
     /// Publish octets taken from other shards' connections in the current batch, to be credited at its end.
+    /// Room of the next batch.
+    var outboxCapacity = ShardLimits.firstBatchBytes
+    /// Shards that get the message being delivered; kept for its memory.
+    var remoteShards: [UInt16] = []
     var creditsDue: [(connection: ConnectionAddress, bytes: Int)] = []
 
     // Memory.
@@ -301,8 +305,9 @@ public final class Shard {
 
     /// Takes what has been collected for another shard.
     public func takeOutbox(to shard: Int) -> ShardBatch? {
-        let batch = self.outboxes[shard]
+        guard let batch = self.outboxes[shard] else { return nil }
         self.outboxes[shard] = nil
+        self.outboxCapacity = min(max(batch.count, ShardLimits.firstBatchBytes), ShardLimits.keptBatchBytes)
         return batch
     }
 
@@ -347,14 +352,23 @@ public final class Shard {
     }
 
     /// The batch under way to another shard.
-    @inline(__always)
     func outbox(_ shard: UInt16) -> ShardBatch {
         if let batch = self.outboxes[Int(shard)] {
             return batch
         }
-        let batch = ShardBatch()
+        // As large as the last one became: growing copies.
+        let batch = ShardBatch(capacity: self.outboxCapacity)
         self.outboxes[Int(shard)] = batch
         return batch
+    }
+
+    /// Reserves a record in the batch under way to another shard.
+    @inline(__always)
+    func appendRecord(_ kind: ShardBatch.Kind, size: Int, to shard: UInt16) -> UnsafeMutableRawPointer {
+        if let batch = self.outboxes[Int(shard)] {
+            return batch.append(kind, size: size)
+        }
+        return self.outbox(shard).append(kind, size: size)
     }
 
     /// Sends a command, to this shard or another.

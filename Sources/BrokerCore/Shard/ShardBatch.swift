@@ -33,8 +33,9 @@ public final class ShardBatch: @unchecked Sendable {
     private var capacity: Int
     var commands: [ShardCommand] = []
 
-    init() {
-        self.capacity = 4096
+    /// Makes an empty batch with room for so many octets.
+    init(capacity: Int) {
+        self.capacity = capacity
         self.base = .allocate(byteCount: self.capacity, alignment: 16)
     }
 
@@ -95,21 +96,37 @@ struct BatchedMessage {
     var bytes: UnsafeMutableRawPointer { self.base + Self.headerSize }
     var byteCount: Int { self.namesSize + self.propertiesSize + self.bodySize }
 
-    /// Octets a record's message takes in a batch.
-    static func size(of record: MessageRecord) -> Int {
-        Self.headerSize + record.namesSize + record.propertiesSize + record.bodySize
+    /// The message's parts.
+    var view: MessageView {
+        let names = self.bytes
+        let (namesSize, propertiesSize) = (self.namesSize, self.propertiesSize)
+        return MessageView(
+            names: names,
+            namesSize: namesSize,
+            properties: names + namesSize,
+            propertiesSize: propertiesSize,
+            body: names + namesSize + propertiesSize,
+            bodySize: self.bodySize
+        )
     }
 
-    /// Copies a stored message into a batch.
-    static func write(_ record: MessageRecord, flags: QueueEntry.Flags, at base: UnsafeMutableRawPointer) {
-        base.storeBytes(of: UInt32(truncatingIfNeeded: record.namesSize), as: UInt32.self)
-        base.storeBytes(of: UInt32(truncatingIfNeeded: record.propertiesSize), toByteOffset: 4, as: UInt32.self)
-        base.storeBytes(of: UInt32(truncatingIfNeeded: record.bodySize), toByteOffset: 8, as: UInt32.self)
+    /// Octets a message takes in a batch.
+    @inline(__always)
+    static func size(of message: MessageView) -> Int {
+        Self.headerSize &+ message.namesSize &+ message.propertiesSize &+ message.bodySize
+    }
+
+    /// Copies a message into a batch.
+    @inline(__always)
+    static func write(_ message: MessageView, flags: QueueEntry.Flags, at base: UnsafeMutableRawPointer) {
+        base.storeBytes(of: UInt32(truncatingIfNeeded: message.namesSize), as: UInt32.self)
+        base.storeBytes(of: UInt32(truncatingIfNeeded: message.propertiesSize), toByteOffset: 4, as: UInt32.self)
+        base.storeBytes(of: UInt32(truncatingIfNeeded: message.bodySize), toByteOffset: 8, as: UInt32.self)
         base.storeBytes(of: flags.rawValue, toByteOffset: 12, as: UInt32.self)
-        (base + Self.headerSize).copyMemory(
-            from: record.names,
-            byteCount: record.namesSize + record.propertiesSize + record.bodySize
-        )
+        let bytes = base + Self.headerSize
+        Bytes.copy(bytes, message.names, message.namesSize)
+        Bytes.copy(bytes + message.namesSize, message.properties, message.propertiesSize)
+        Bytes.copy(bytes + (message.namesSize &+ message.propertiesSize), message.body, message.bodySize)
     }
 }
 

@@ -22,6 +22,10 @@ enum ShardLimits {
     static let backlogMessages = 4096
     /// Octets of frames that wait on a connection's channels for an answer from another shard.
     static let deferredBytes = 256 * 1024
+    /// Room of a batch for another shard to begin with.
+    static let firstBatchBytes = 4096
+    /// Room a batch begins with at most; larger ones have grown.
+    static let keptBatchBytes = 256 * 1024
     /// First allocation for a body that arrives in pieces; grows with what arrives.
     static let firstBodyAllocation = 128 * 1024
     /// Octets of messages buffered in one transaction before the channel is refused.

@@ -1,0 +1,119 @@
+internal import AMQPProtocol
+
+/// From a routed message to its queues, on this shard and on others.
+extension Shard {
+    /// Hands a stored message to its queues and drops our reference.
+    ///
+    /// Returns how many shards will answer. Allocates nothing: fanout to many queues is a hot path too.
+    func deliverStored(
+        _ slot: UInt32,
+        _ flags: QueueEntry.Flags,
+        _ targets: [QueueAddress],
+        from channel: UnsafeMutablePointer<ChannelState>
+    ) -> Int {
+        self.remoteShards.removeAll(keepingCapacity: true)
+        targets.withUnsafeBufferPointer { targets in
+            for target in targets {
+                if target.shard == self.index {
+                    guard let queue = self.queue(target) else { continue }
+                    self.store.retain(slot)
+                    self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
+                } else if !self.remoteShards.contains(target.shard) {
+                    self.remoteShards.append(target.shard)
+                }
+            }
+            let sequence = self.sequence(answers: self.remoteShards.count, channel)
+            for index in self.remoteShards.indices {
+                self.forward(slot, flags, to: self.remoteShards[index], targets, sequence: sequence, from: channel)
+            }
+        }
+        self.store.release(slot)
+        return self.remoteShards.count
+    }
+
+    /// How other shards name a publish when they answer; 0 asks for no answer.
+    private func sequence(answers: Int, _ channel: UnsafeMutablePointer<ChannelState>) -> UInt64 {
+        switch channel.pointee.mode {
+        case .plain:
+            return 0
+        case .confirm:
+            guard answers > 0 else {
+                channel.pointee.confirms.addSettled()
+                self.confirmsChanged(channel)
+                return 0
+            }
+            return channel.pointee.confirms.addOpen(count: UInt32(answers))
+        case .transaction:
+            return .max
+        }
+    }
+
+    /// Copies a stored message into the batch for another shard, with those of its targets that live there.
+    private func forward(
+        _ slot: UInt32,
+        _ flags: QueueEntry.Flags,
+        to shard: UInt16,
+        _ targets: UnsafeBufferPointer<QueueAddress>,
+        sequence: UInt64,
+        from channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        let view = self.store.record(slot).view
+        var count = 0
+        for target in targets where target.shard == shard {
+            count += 1
+        }
+        let base = self.beginForward(view, flags, to: shard, count: count, sequence: sequence, from: channel)
+        var offset = 40
+        for target in targets where target.shard == shard {
+            base.storeBytes(of: target.slot, toByteOffset: offset, as: UInt32.self)
+            base.storeBytes(of: target.generation, toByteOffset: offset + 4, as: UInt32.self)
+            offset += 8
+        }
+    }
+
+    /// Copies a message from the read buffer into the batch for its only queue's shard.
+    @inline(__always)
+    func forward(
+        _ message: IncomingMessage,
+        to queue: QueueAddress,
+        sequence: UInt64,
+        from channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
+        let base = self.beginForward(
+            message.view,
+            flags,
+            to: queue.shard,
+            count: 1,
+            sequence: sequence,
+            from: channel
+        )
+        base.storeBytes(of: queue.slot, toByteOffset: 40, as: UInt32.self)
+        base.storeBytes(of: queue.generation, toByteOffset: 44, as: UInt32.self)
+    }
+
+    /// Writes a record for `count` queues, all but their addresses, which go behind its first 40 octets.
+    @inline(__always)
+    private func beginForward(
+        _ message: MessageView,
+        _ flags: QueueEntry.Flags,
+        to shard: UInt16,
+        count: Int,
+        sequence: UInt64,
+        from channel: UnsafeMutablePointer<ChannelState>
+    ) -> UnsafeMutableRawPointer {
+        let headerSize = 40 &+ 8 &* count
+        let size = headerSize &+ BatchedMessage.size(of: message)
+        let base = self.appendRecord(.publish, size: size, to: shard)
+        self.address(of: channel).write(at: base + 8)
+        base.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
+        base.storeBytes(of: UInt32(truncatingIfNeeded: count), toByteOffset: 32, as: UInt32.self)
+        BatchedMessage.write(message, flags: flags, at: base + headerSize)
+        let connection = channel.pointee.connection
+        connection.pointee.outstandingBytes &+= size
+        if connection.pointee.outstandingBytes > ShardLimits.publisherWindowBytes {
+            self.setPause(connection, .publisherWindow, true)
+        }
+        return base
+    }
+}
