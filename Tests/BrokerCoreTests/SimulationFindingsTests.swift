@@ -204,6 +204,27 @@ import Testing
         #expect(broker.shards.map(\.census.connections) == [0, 0])
     }
 
+    /// Found by seed 27008: a `get` of another channel came between the consumer and its `consume-ok`.
+    @Test func consumeOkComesFirstWhenManyFramesGoOnAtOnce() {
+        let broker = SimulatedBroker(shardCount: 2)
+        SimulatedClient(broker, shard: 1).open().call(QueueDeclare(queue: "remote"))
+        let client = SimulatedClient(broker, shard: 0).open(frameMaxBytes: 4096)
+        client.call(ChannelOpen(), channel: 2)
+        client.call(ChannelOpen(), channel: 3)
+        client.call(QueueDeclare(queue: "q"))
+        client.call(QueueDeclare(queue: "empty"))
+        client.publish(routingKey: "q", body: Array("m".utf8))
+        client.receive()
+        // So much is held back behind the first get that the rest is not read before its answer.
+        client.send(BasicGet(queue: "remote"))
+        client.publish(routingKey: "nowhere", body: Array(repeating: 0, count: 300_000))
+        client.send(BasicConsume(queue: "q", consumerTag: "c"), channel: 2)
+        client.send(BasicGet(queue: "empty"), channel: 3)
+        let lines = client.receive().lines
+        #expect(lines.first == "1 basic.get-empty")
+        #expect(lines.filter { $0.hasPrefix("2 ") } == ["2 basic.consume-ok c", "2 deliver c #1 m"])
+    }
+
     /// Found by seed 1: a declaration was under way when its connection broke.
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (3, 2)])
     func exclusiveQueueGoesWithAConnectionThatBreaksWhileDeclaring(shards: Int, shard: Int) {

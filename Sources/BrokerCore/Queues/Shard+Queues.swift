@@ -112,6 +112,11 @@ extension Shard {
     /// `basic.consume`.
     func consume(_ address: QueueAddress, _ request: ConsumerRequest) {
         func answer(_ id: UInt32, _ refusal: Violation?) {
+            guard request.channel.shard != self.index else {
+                // At once: whatever is done next may deliver.
+                self.consumeReply(request.channel, request.channelIndex, id, refusal)
+                return
+            }
             self.send(
                 .consumeReply(
                     request.channel,
