@@ -107,7 +107,7 @@ func fanout(_ queues: Int) -> Budget {
         name: "16 B, fanout to \(queues), per delivery",
         messages: batch / queues * queues * rounds,
         allocations: 0.02,
-        retains: 0.6
+        retains: 0.2
     ) {
         for _ in 0..<rounds { bench.send(bytes, on: publisher) }
     }

@@ -6,8 +6,10 @@ struct RouteCache: ~Copyable {
     private let names: UnsafeMutableRawPointer?
     private var size = 0
     private var version = UInt64.max
-    /// Targets of the cached route.
-    var targets: [QueueAddress] = []
+    /// Targets of the cached route: plain memory, because an array would be retained for every message.
+    private var targetStorage: UnsafeMutablePointer<QueueAddress>?
+    private var targetCapacity = 0
+    private var targetCount = 0
     /// The target, if there is just one and it lives on this shard.
     var localQueue: UnsafeMutablePointer<QueueState>?
     /// The target, if there is just one and it lives on another shard.
@@ -23,6 +25,12 @@ struct RouteCache: ~Copyable {
 
     deinit {
         self.names?.deallocate()
+        self.targetStorage?.deallocate()
+    }
+
+    /// Targets of the cached route; valid until another one is stored.
+    var targets: UnsafeBufferPointer<QueueAddress> {
+        UnsafeBufferPointer(start: self.targetStorage, count: self.targetCount)
     }
 
     var hasMemory: Bool { self.names != nil }
@@ -47,7 +55,16 @@ struct RouteCache: ~Copyable {
         names.copyMemory(from: candidate, byteCount: size)
         self.size = size
         self.version = version
-        self.targets = targets
+        if targets.count > self.targetCapacity {
+            self.targetStorage?.deallocate()
+            self.targetStorage = .allocate(capacity: targets.count)
+            self.targetCapacity = targets.count
+        }
+        for (index, target) in targets.enumerated() {
+            // Allocated above when there is any target.
+            (self.targetStorage.unsafelyUnwrapped + index).initialize(to: target)
+        }
+        self.targetCount = targets.count
         self.localQueue = localQueue
         self.remoteQueue = remoteQueue
     }
@@ -58,7 +75,7 @@ struct RouteCache: ~Copyable {
         self.version = .max
         self.localQueue = nil
         self.remoteQueue = nil
-        self.targets.removeAll()
+        self.targetCount = 0
     }
 }
 

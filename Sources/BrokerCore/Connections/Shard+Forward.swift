@@ -8,24 +8,24 @@ extension Shard {
     func deliverStored(
         _ slot: UInt32,
         _ flags: QueueEntry.Flags,
-        _ targets: [QueueAddress],
+        _ targets: UnsafeBufferPointer<QueueAddress>,
         from channel: UnsafeMutablePointer<ChannelState>
     ) -> Int {
-        self.remoteShards.removeAll(keepingCapacity: true)
-        targets.withUnsafeBufferPointer { targets in
-            for target in targets {
-                if target.shard == self.index {
-                    guard let queue = self.queue(target) else { continue }
-                    self.store.retain(slot)
-                    self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
-                } else if !self.remoteShards.contains(target.shard) {
-                    self.remoteShards.append(target.shard)
-                }
+        if !self.remoteShards.isEmpty {
+            self.remoteShards.removeAll(keepingCapacity: true)
+        }
+        for target in targets {
+            if target.shard == self.index {
+                guard let queue = self.queue(target) else { continue }
+                self.store.retain(slot)
+                self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
+            } else if !self.remoteShards.contains(target.shard) {
+                self.remoteShards.append(target.shard)
             }
-            let sequence = self.sequence(answers: self.remoteShards.count, channel)
-            for index in self.remoteShards.indices {
-                self.forward(slot, flags, to: self.remoteShards[index], targets, sequence: sequence, from: channel)
-            }
+        }
+        let sequence = self.sequence(answers: self.remoteShards.count, channel)
+        for index in self.remoteShards.indices {
+            self.forward(slot, flags, to: self.remoteShards[index], targets, sequence: sequence, from: channel)
         }
         self.store.release(slot)
         return self.remoteShards.count

@@ -269,12 +269,9 @@ extension Shard {
                 // Mandatory, and without a route when it was published.
                 self.returnMessage(self.store.record(publish.slot).view, channel)
             }
-            transaction.pendingAnswers += self.deliverStored(
-                publish.slot,
-                publish.flags,
-                publish.targets,
-                from: channel
-            )
+            transaction.pendingAnswers += publish.targets.withUnsafeBufferPointer { targets in
+                self.deliverStored(publish.slot, publish.flags, targets, from: channel)
+            }
         }
         for settlement in transaction.settlements {
             self.settle(channel, settlement.entry, settlement.outcome)

@@ -183,26 +183,23 @@ extension Shard {
         _ message: inout IncomingMessage,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
+        let isSimple = message.propertyFlags & Self.specialProperties == 0
+        let isCached =
+            isSimple
+            && channel.pointee.route.matches(message.names, size: message.namesSize, version: self.routeEpoch)
+        if isCached {
+            return self.publish(message, targets: channel.pointee.route.targets, on: channel)
+        }
         guard let virtualHost = channel.pointee.connection.pointee.virtualHost else { return false }
         var rewritten = PublishRewrite()
         var problem: Violation?
         let properties = UnsafeRawBufferPointer(start: message.properties, count: message.propertiesSize)
-        let isSimple = message.propertyFlags & Self.specialProperties == 0
         var headerRange: Range<Int>?
         if !isSimple {
             // Validated when the content header came.
             guard let scan = try? PropertyScan.scan(properties) else { return false }
             headerRange = scan.headers
             problem = self.inspect(properties, scan, channel, &rewritten)
-        }
-        if isSimple
-            && channel.pointee.route.matches(
-                message.names,
-                size: message.namesSize,
-                version: self.routeEpoch
-            )
-        {
-            return self.publish(message, targets: channel.pointee.route.targets, on: channel)
         }
         self.routeTargets.reset()
         if message.exchange.isEmpty, let reply = ReplyAddress(message.routingKey) {
@@ -241,12 +238,13 @@ extension Shard {
             self.refuse(channel, problem)
             return false
         }
-        let targets = self.routeTargets.queues
         if isSimple {
-            self.cacheRoute(message, targets, channel)
+            self.cacheRoute(message, self.routeTargets.queues, channel)
         }
+        // Ours alone while the message is handed on: nothing is routed meanwhile.
+        let targets = self.routeTargets.queues
         guard let replacement = rewritten.properties else {
-            return self.publish(message, targets: targets, on: channel)
+            return targets.withUnsafeBufferPointer { self.publish(message, targets: $0, on: channel) }
         }
         // The properties have changed (BCC taken out, reply-to filled in): the message is no longer its own buffer.
         return replacement.withUnsafeBytes { bytes in
@@ -255,7 +253,7 @@ extension Shard {
             changed.ownBuffer = nil
             changed.properties = base
             changed.propertiesSize = bytes.count
-            _ = self.publish(changed, targets: targets, on: channel)
+            _ = targets.withUnsafeBufferPointer { self.publish(changed, targets: $0, on: channel) }
             return false
         }
     }
@@ -291,7 +289,7 @@ extension Shard {
     /// Returns whether the message's own buffer has been taken over.
     private func publish(
         _ message: IncomingMessage,
-        targets: [QueueAddress],
+        targets: UnsafeBufferPointer<QueueAddress>,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
         let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
@@ -306,7 +304,7 @@ extension Shard {
         let slot = self.storeMessage(message, references: 1)
         if channel.pointee.mode == .transaction, channel.pointee.transaction != nil {
             channel.pointee.transaction?.publishes.append(
-                Transaction.Publish(slot: slot, flags: flags, targets: targets)
+                Transaction.Publish(slot: slot, flags: flags, targets: Array(targets))
             )
             channel.pointee.transaction?.bytes += message.bodySize
             if channel.pointee.transaction?.bytes ?? 0 > ShardLimits.transactionBytes {

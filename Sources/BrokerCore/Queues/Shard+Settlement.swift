@@ -76,16 +76,27 @@ extension Shard {
                 self.settle(queue, consumer: consumer.pointee.consumer, serial: entry.serial, outcome)
             }
         } else {
-            let base = self.appendRecord(.settle, size: 32, to: address.shard)
-            base.storeBytes(of: address.slot, toByteOffset: 8, as: UInt32.self)
-            base.storeBytes(of: address.generation, toByteOffset: 12, as: UInt32.self)
-            base.storeBytes(of: consumer.pointee.consumer, toByteOffset: 16, as: UInt32.self)
-            base.storeBytes(of: UInt32(outcome.rawValue), toByteOffset: 20, as: UInt32.self)
-            base.storeBytes(of: entry.serial, toByteOffset: 24, as: UInt64.self)
+            self.forwardSettlement(consumer, entry, outcome)
         }
         if consumer.pointee.isRetired && consumer.pointee.unacknowledged == 0 {
             self.freeConsumer(channel, consumer)
         }
+    }
+
+    /// Tells a queue's shard an outcome; apart from ``settle(_:_:_:)`` so that local outcomes do without its references.
+    @inline(never)
+    private func forwardSettlement(
+        _ consumer: UnsafeMutablePointer<ChannelConsumer>,
+        _ entry: LedgerEntry,
+        _ outcome: SettleOutcome
+    ) {
+        let address = consumer.pointee.queue
+        let base = self.appendRecord(.settle, size: 32, to: address.shard)
+        base.storeBytes(of: address.slot, toByteOffset: 8, as: UInt32.self)
+        base.storeBytes(of: address.generation, toByteOffset: 12, as: UInt32.self)
+        base.storeBytes(of: consumer.pointee.consumer, toByteOffset: 16, as: UInt32.self)
+        base.storeBytes(of: UInt32(outcome.rawValue), toByteOffset: 20, as: UInt32.self)
+        base.storeBytes(of: entry.serial, toByteOffset: 24, as: UInt64.self)
     }
 
     /// Carries an outcome out at the queue's home.

@@ -16,7 +16,7 @@ extension Shard {
                 if let connection = self.connection(id), connection.pointee.isReading {
                     self.resumeInput(connection)
                 }
-            } else if !self.beginDueTeardown() {
+            } else if self.drainingConnections.isEmpty || !self.beginDueTeardown() {
                 break
             }
         }
