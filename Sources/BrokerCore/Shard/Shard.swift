@@ -61,11 +61,11 @@ public final class Shard {
     var confirmDirty: [ChannelAddress] = []
     var windowDebtors: [ConnectionID] = []
     var told: [Confirms.Told] = []
-    /// Publish octets taken from other shards' connections in the current batch, to be credited at its end.
     /// Room of the next batch.
     var outboxCapacity = ShardLimits.firstBatchBytes
     /// Shards that get the message being delivered; kept for its memory.
     var remoteShards: [UInt16] = []
+    /// Publish octets taken from other shards' connections in the current batch, to be credited at its end.
     var creditsDue: [(connection: ConnectionAddress, bytes: Int)] = []
 
     // Memory.

@@ -69,7 +69,8 @@ private func fuzzContentHeader(_ payload: UnsafeRawBufferPointer) {
     let properties = try? BasicProperties(from: &reader)
     precondition((scan == nil) == (properties == nil), "the scan and the decoder disagree")
     guard let scan, let properties else { return }
-    precondition(scan.flags & PropertyFlags.all == properties.flags && scan.deliveryMode == properties.deliveryMode ?? 0)
+    precondition(scan.flags & PropertyFlags.all == properties.flags)
+    precondition(scan.deliveryMode == properties.deliveryMode ?? 0)
     precondition(scan.headers.map { Array(octets[$0]) } == properties.headers?.encodedBytes)
     precondition(scan.userID.map { Array(octets[$0]) } == properties.userID?.bytes)
     precondition(properties.encodedSize == octets.count, "properties announced a wrong size")
