@@ -146,6 +146,26 @@ struct ListenerTests {
         #expect(empty == StartFailure("there is no address to listen on"))
     }
 
+    /// The second address is the first once more, so that the port the system chose is never free there.
+    @Test func givesUpWhenNoPortIsFreeOnAllAddresses() async throws {
+        let first = ListenAddress(host: "127.0.0.6")
+        let failure = await self.failure(self.options([first, first]))
+        let text = failure?.description ?? ""
+        #expect(text.hasPrefix("cannot listen on 127.0.0.6:"))
+        #expect(text.hasSuffix(": Address already in use"))
+
+        let second = ListenAddress(host: "127.0.0.6", isRequired: false)
+        try await TestBroker.run(self.options([first, second])) { broker in
+            #expect(broker.listeners.count == 1)
+            #expect(broker.log.lines.contains("[info] not listening on 127.0.0.6: no port is free on every address"))
+        }
+    }
+
+    @Test func saysWhichHostIsUnknown() async throws {
+        let failure = await self.failure(self.options([ListenAddress(host: "no..such..host")], port: 5672))
+        #expect(failure == StartFailure("cannot listen on no..such..host:5672: unknown host"))
+    }
+
     @Test func closesTheFirstAddressesWhenALaterOneFails() async throws {
         let other = try await self.occupyPort(host: "127.0.0.4")
         let port = try #require(other.localAddress?.port)
