@@ -28,6 +28,7 @@ import Testing
             "is purged of",
             "> purge", "> requeue #", "> drop #", " cc [", " bcc [", " mandatory", "get-ok #", "basic.get-empty",
             "> delete e", "> delete q", "> unbind ", " to amq.headers ", " any", "priority", "> close",
+            "the broker stops",
         ]
         var missing = Set(wanted)
         for seed in 1...30 as ClosedRange<UInt64> where !missing.isEmpty {

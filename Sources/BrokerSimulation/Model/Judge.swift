@@ -33,6 +33,8 @@ package final class Judge {
     /// What has happened, one line each.
     package private(set) var trace: [String] = []
 
+    /// The broker stops and says so to everybody.
+    var isStopping = false
     /// The message that a client took last.
     var lastTaken: Int?
     /// Messages whose routing may still be going on.
@@ -168,6 +170,10 @@ package final class Judge {
                 self.vanish(queue)
             }
             client.state = .ended
+        case .connectionClose(let close)
+        where self.isStopping && close.replyCode == ReplyCode.connectionForced.rawValue:
+            self.note("c\(client.id) < connection.close")
+            self.loses(client)
         default:
             self.fail("c\(client.id) got \(method.id.name): \(method)")
         }

@@ -85,12 +85,13 @@ package final class ModelMessage {
     package var keys: [String] { [self.key] + self.copiedTo + self.secretlyCopiedTo }
 
     /// Its body: the number, a colon, and filling that depends on the number.
+    ///
+    /// The filling repeats after a prime number of octets, so that pieces in the wrong place show.
     package var body: [UInt8] {
         var bytes = Array("\(self.id):".utf8)
-        var filling = UInt8(truncatingIfNeeded: self.id &* 37)
+        let filling = (0..<251).map { UInt8(truncatingIfNeeded: ($0 &* $0) ^ (self.id &* 37)) }
         while bytes.count < self.bodySize {
-            bytes.append(filling)
-            filling = filling &* 5 &+ 13
+            bytes.append(contentsOf: filling.prefix(self.bodySize - bytes.count))
         }
         return bytes
     }

@@ -74,8 +74,13 @@ final class SimulationActor {
         for item in received {
             guard self.model.state != .ended else { break }
             self.judge.receives(item, client: self.model)
-            if case .method(let number, .channelClose) = item {
+            switch item {
+            case .method(let number, .channelClose):
                 self.client.sendBytes(SimulatedClient.frame(ChannelCloseOk(), channel: number))
+            case .method(_, .connectionClose):
+                self.client.sendBytes(SimulatedClient.frame(ConnectionCloseOk(), channel: 0))
+            case .method, .content, .heartbeat, .protocolHeader:
+                break
             }
         }
         if self.client.socket.isClosed && self.model.state != .ended && self.client.socket.outbound.isEmpty {

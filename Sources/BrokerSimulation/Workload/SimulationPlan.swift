@@ -30,6 +30,15 @@ struct SimulationPlan {
         }
     }
 
+    /// How large messages are.
+    enum Bodies {
+        case small
+        /// Now and then one that needs many frames.
+        case mixed
+        /// So large that windows between shards and output buffers fill up.
+        case large
+    }
+
     /// Shards of the broker.
     let shardCount: Int
     /// Connections at a time.
@@ -46,8 +55,8 @@ struct SimulationPlan {
     let breaksConnections: Bool
     /// Some clients read slowly, through a small socket.
     let hasSlowReaders: Bool
-    /// Some messages are large.
-    let hasLargeBodies: Bool
+    /// How large messages are.
+    let bodies: Bodies
     /// Some consumers do not acknowledge.
     let hasAutomaticAcknowledgement: Bool
     /// Limits that clients set.
@@ -71,7 +80,7 @@ struct SimulationPlan {
         self.kinds = kinds
         self.breaksConnections = !random.oneIn(4)
         self.hasSlowReaders = random.oneIn(2)
-        self.hasLargeBodies = random.oneIn(3)
+        self.bodies = random.oneIn(3) ? (random.oneIn(3) ? .large : .mixed) : .small
         self.hasAutomaticAcknowledgement = !random.oneIn(3)
         self.prefetches = random.oneIn(2) ? [1, 2, 3] : [0, 1, 5, 20]
     }

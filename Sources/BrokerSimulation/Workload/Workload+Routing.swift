@@ -145,9 +145,13 @@ extension Workload {
     }
 
     private func bodySize() -> Int {
-        guard self.plan.hasLargeBodies else { return self.random.below(60) }
-        if self.random.oneIn(100) { return 300_000 }
-        return self.random.oneIn(10) ? self.random.below(20_000) : self.random.below(60)
+        switch self.plan.bodies {
+        case .small: return self.random.below(60)
+        case .mixed where self.random.oneIn(100): return 300_000
+        case .mixed where self.random.oneIn(10): return self.random.below(20_000)
+        case .large where self.random.oneIn(3): return self.random.below(150_000)
+        case .mixed, .large: return self.random.below(60)
+        }
     }
 
     private func words(_ vocabulary: [String]) -> String {
