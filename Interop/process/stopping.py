@@ -108,6 +108,40 @@ def blocked_publisher() -> None:
         assert told.is_set(), "not told"
 
 
+@scenario("stop under load")
+def under_load() -> None:
+    """Publishers and consumers at full speed, on four shards, with TLS and without: each gets 320, and it ends with 0."""
+    context = ssl.create_default_context(cafile=str(FIXTURES / "authority.pem"))
+    ends: list[object] = []
+    with Martlet("--port", "0", "--ephemeral", "--shards", "4", *_TLS) as martlet:
+
+        def work(number: int) -> None:
+            queue = f"queue {number % 3}"
+            tls = {"ssl_options": pika.SSLOptions(context, "localhost")} if number % 4 == 0 else {}
+            try:
+                channel = martlet.connect(**tls).channel()
+                channel.queue_declare(queue)
+                if number % 2:
+                    for method, _, _ in channel.consume(queue):
+                        channel.basic_ack(method.delivery_tag)
+                while True:
+                    channel.basic_publish("", queue, bytes(number * 1_000))
+            except Exception as error:
+                ends.append(error)
+
+        workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(12)]
+        for worker in workers:
+            worker.start()
+        eventually(lambda: martlet.log().count("authenticated and granted access") == len(workers))
+        started = time.monotonic()
+        assert martlet.stop() == 0
+        assert time.monotonic() - started < 6, time.monotonic() - started
+        for worker in workers:
+            worker.join(10)
+    assert len(ends) == len(workers), ends
+    assert all(getattr(end, "reply_code", 0) == 320 for end in ends), ends
+
+
 @scenario("signal during the start")
 def early_signal() -> None:
     """A signal at any moment of the start ends it: by the signal itself, or cleanly with 0."""
