@@ -16,8 +16,8 @@ struct SimulationPlan {
             case .declareQueue, .bind: 9
             case .commit, .openChannel: 8
             case .cancel, .declareExchange, .unbind, .inspectQueue, .qos, .selectConfirms: 4
-            case .rollBack, .closeChannel, .selectTransactions, .recover: 2
-            case .deleteQueue, .deleteExchange, .purgeQueue, .mistake: 1
+            case .rollBack, .closeChannel, .selectTransactions, .recover, .deleteQueue: 2
+            case .deleteExchange, .purgeQueue, .mistake: 1
             }
         }
 

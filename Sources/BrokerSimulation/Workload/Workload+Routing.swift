@@ -102,6 +102,9 @@ extension Workload {
 
     /// A message for an exchange, or for a queue by its name.
     func publish(_ channel: ModelChannel) -> Operation? {
+        if let last = self.lastRoutes[ObjectIdentifier(channel)], self.random.oneIn(2), self.isPossible(last.exchange) {
+            return .publish(self.message(channel, exchange: last.exchange, key: last.key, isPlain: true).id)
+        }
         if self.random.oneIn(2) {
             return .publish(self.message(channel, exchange: nil, key: self.queueName()).id)
         }
@@ -111,15 +114,21 @@ extension Workload {
         return .publish(self.message(channel, exchange: exchange, key: key).id)
     }
 
+    private func isPossible(_ exchange: Int?) -> Bool {
+        exchange.map { self.judge.topology.exchanges[$0].existence.isPossible } ?? true
+    }
+
     /// The name of a queue, most often of one that is there.
     private func queueName() -> String {
-        let queue = self.pick(self.judge.queues.filter { $0.existence.isPossible })
+        let queues = self.judge.queues.filter { $0.existence.isPossible }
+        let queue = self.random.oneIn(4) ? self.newest(queues) : self.pick(queues)
         guard let queue, !self.random.oneIn(10) else { return "nowhere" }
         return queue.name
     }
 
-    /// Makes a message.
-    func message(_ channel: ModelChannel, exchange: Int?, key: String) -> ModelMessage {
+    /// Makes a message; a plain one has nothing that needs a closer look.
+    func message(_ channel: ModelChannel, exchange: Int?, key: String, isPlain: Bool = false) -> ModelMessage {
+        self.lastRoutes[ObjectIdentifier(channel)] = (exchange, key)
         let message = ModelMessage(
             id: self.judge.messages.count,
             publisher: channel,
@@ -135,9 +144,11 @@ extension Workload {
                 takesQueueNames ? self.queueName() : self.words(["a", "b", "c"])
             }
         }
-        message.copiedTo = copies()
-        message.secretlyCopiedTo = copies()
-        if self.random.oneIn(3) {
+        if !isPlain {
+            message.copiedTo = copies()
+            message.secretlyCopiedTo = copies()
+        }
+        if !isPlain && self.random.oneIn(3) {
             message.headers = self.headers()
         }
         self.judge.messages.append(message)

@@ -7,6 +7,8 @@ final class Workload {
     let random: SeededRandom
     let plan: SimulationPlan
     private var nextTag = 1
+    /// Where channels have published to last: brokers remember that, too.
+    var lastRoutes: [ObjectIdentifier: (exchange: Int?, key: String)] = [:]
 
     static let keys = ["a", "b", "c"]
     /// Never declared.
@@ -77,12 +79,16 @@ final class Workload {
     /// A queue the channel may use; now and then one that may be gone.
     func queue(for channel: ModelChannel) -> ModelQueue? {
         let isDaring = self.random.oneIn(12)
-        return self.pick(
-            self.judge.queues.filter { queue in
-                self.isAccessible(queue, channel)
-                    && (isDaring ? queue.existence.isPossible : queue.existence == .certain)
-            }
-        )
+        let queues = self.judge.queues.filter { queue in
+            self.isAccessible(queue, channel)
+                && (isDaring ? queue.existence.isPossible : queue.existence == .certain)
+        }
+        return self.random.oneIn(4) ? self.newest(queues) : self.pick(queues)
+    }
+
+    /// The queue that was declared last: some shards may not know it, if the answer came too early.
+    func newest(_ queues: [ModelQueue]) -> ModelQueue? {
+        queues.max { $0.lastDoubt < $1.lastDoubt }
     }
 
     private func declareQueue(_ channel: ModelChannel) -> Operation? {
