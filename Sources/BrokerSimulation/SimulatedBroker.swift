@@ -39,6 +39,8 @@ public final class SimulatedBroker {
     /// Batches under way, by sender and receiver; order is kept per pair.
     private var batches: [[[ShardBatch]]]
     private var closings: [(due: BrokerInstant, socket: Socket)] = []
+    /// Two shards between whom batches take long, sender first.
+    var slowLink: (from: Int, to: Int)?
     private var nextShard = 0
     /// Shards that have had input since their last turn ended.
     private var hasOpenTurn: [Bool]
@@ -214,12 +216,21 @@ public final class SimulatedBroker {
                 guard self.endOpenTurns() else { return }
                 continue
             }
-            let event = events[random.below(events.count)]
+            guard let event = self.pick(events, random, mustPick: maxEvents == .max) else { break }
             let maxBytes = random.oneIn(4) ? 1 + random.below(40) : 1 + random.below(4000)
             self.carryOut(event, maxBytes: maxBytes, endsTurn: !random.oneIn(4))
             remaining -= 1
         }
         _ = self.endOpenTurns()
+    }
+
+    /// Draws an event, seldom one of the slow link.
+    private func pick(_ events: [Event], _ random: SeededRandom, mustPick: Bool) -> Event? {
+        let event = events[random.below(events.count)]
+        guard let link = self.slowLink, case .batch(link.from, link.to) = event, !random.oneIn(20) else { return event }
+        let others = events.filter { if case .batch(link.from, link.to) = $0 { false } else { true } }
+        guard others.isEmpty else { return others[random.below(others.count)] }
+        return mustPick ? event : nil
     }
 
     /// Ends the turns that are open; returns whether there were any.

@@ -225,6 +225,24 @@ import Testing
         #expect(lines.filter { $0.hasPrefix("2 ") } == ["2 basic.consume-ok c", "2 deliver c #1 m"])
     }
 
+    /// Found by seed 1760: the question went by way of the owner and overtook the message.
+    @Test(arguments: 0..<30)
+    func whatAChannelHasPublishedIsThereWhenItAsks(seed: UInt64) {
+        let broker = SimulatedBroker(shardCount: 3, seed: seed)
+        let owner = SimulatedClient(broker, shard: 1).open()
+        owner.call(QueueDeclare(queue: "q"))
+        owner.call(QueueDeclare(queue: "r"))
+        let client = SimulatedClient(broker, shard: 2).open()
+        client.publish(routingKey: "q", body: [1])
+        client.send(QueueDeclare(queue: "q", passive: true))
+        client.publish(routingKey: "r", body: [2])
+        client.send(QueueDelete(queue: "r", ifEmpty: true))
+        broker.run(SeededRandom(seed: seed))
+        let lines = client.receive().lines
+        #expect(lines.first == "1 queue.declare-ok 1 0")
+        #expect(lines.last?.hasPrefix("1 channel.close 406 PRECONDITION_FAILED - queue 'r'") == true)
+    }
+
     /// Found by seed 1: a declaration was under way when its connection broke.
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (3, 2)])
     func exclusiveQueueGoesWithAConnectionThatBreaksWhileDeclaring(shards: Int, shard: Int) {

@@ -131,9 +131,23 @@ extension Shard {
     /// The owner's answer.
     func topologyReply(_ address: ChannelAddress, _ reply: TopologyReply) {
         guard let channel = self.channel(address), channel.pointee.phase == .open else { return }
-        self.resume(channel)
+        switch reply {
+        case .queueExists(let queue, let request):
+            self.send(.describeQueue(queue, request, address), to: queue.shard)
+            return
+        case .mayDelete(let queue, let ifUnused, let ifEmpty):
+            self.send(
+                .deleteQueue(queue, ifUnused: ifUnused, ifEmpty: ifEmpty, .request(address)),
+                to: queue.shard
+            )
+            return
+        case .done, .queueDeclared, .queueDeleted, .refused:
+            self.resume(channel)
+        }
         let isSilent = channel.pointee.pendingNoWait
         switch reply {
+        case .queueExists, .mayDelete:
+            break
         case .refused(let violation):
             self.refuse(channel, violation)
         case .queueDeclared(let name, let messageCount, let consumerCount):
@@ -181,7 +195,7 @@ extension Shard {
         case .apply(let changes):
             self.distribute(changes, .reply(asker, .done))
         case .existingQueue(let info):
-            self.send(.describeQueue(info.address, request, asker), to: info.address.shard)
+            self.send(.topologyReply(asker, .queueExists(info.address, request)), to: asker.shard)
         case .declaredQueue(let name, let changes):
             self.distribute(
                 changes,
@@ -189,8 +203,8 @@ extension Shard {
             )
         case .deleteQueue(let address, let ifUnused, let ifEmpty):
             self.send(
-                .deleteQueue(address, ifUnused: ifUnused, ifEmpty: ifEmpty, .request(asker)),
-                to: address.shard
+                .topologyReply(asker, .mayDelete(address, ifUnused: ifUnused, ifEmpty: ifEmpty)),
+                to: asker.shard
             )
         }
     }

@@ -91,6 +91,11 @@ enum DeletionReason: Sendable {
 /// What a channel is told about a declare, delete, bind or unbind.
 enum TopologyReply: Sendable {
     case done
+    /// The queue is there. Its home tells the counts; the channel's shard asks it, so that the question comes behind
+    /// what the channel has published.
+    case queueExists(QueueAddress, TopologyRequest)
+    /// The queue may be deleted if its home agrees; the channel's shard asks it, for the same reason.
+    case mayDelete(QueueAddress, ifUnused: Bool, ifEmpty: Bool)
     case queueDeclared(name: ShortString, messageCount: UInt32, consumerCount: UInt32)
     case queueDeleted(messageCount: UInt32)
     case refused(Violation)

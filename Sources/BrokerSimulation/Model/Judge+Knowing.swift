@@ -66,6 +66,7 @@ extension Judge {
             self.release(channel)
         case .commit:
             for message in channel.committing.removeValue(forKey: pending.number) ?? [] {
+                message.confirmedAt = self.clock
                 self.isOnItsQueues(message, on: channel)
             }
             channel.settledBy[pending.number] = nil

@@ -26,6 +26,7 @@ extension Judge {
         }
         for tag in covered {
             guard let message = channel.unconfirmed.removeValue(forKey: tag) else { continue }
+            message.confirmedAt = self.clock
             let publish = channel.pending.first {
                 if case .publish(message.id) = $0.operation { true } else { false }
             }
@@ -106,10 +107,13 @@ extension Judge {
                 self.fail("\(channel.name): declare-ok of \(ok.queue) for \(ModelQueue.name(queue))")
             }
             self.checkPlausible(ok.messageCount, queue, channel)
+            self.checkVisible(Int(ok.messageCount), in: queue, to: pending, on: channel)
         case (.deleteQueue(let queue, _, _), .queueDeleteOk(let ok)):
             self.checkPlausible(ok.messageCount, queue, channel)
         case (.purgeQueue(let queue), .queuePurgeOk(let ok)):
             self.checkPlausible(ok.messageCount, queue, channel)
+        case (.get(let queue, _), .basicGetEmpty):
+            self.checkVisible(0, in: queue, to: pending, on: channel)
         case (.consume(let tag, _, _, _, _), .basicConsumeOk(let ok)):
             if "\(ok.consumerTag)" != tag {
                 self.fail("\(channel.name): consume-ok \(ok.consumerTag) for \(tag)")

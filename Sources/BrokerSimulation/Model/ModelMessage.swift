@@ -60,6 +60,8 @@ package final class ModelMessage {
     /// When it was sent, by the judge's clock.
     package var sentAt = 0
 
+    /// When its publisher was told that it is on its queues.
+    package var confirmedAt: Int?
     /// Queues it must go to.
     package var must: Set<Int> = []
     /// Queues it may go to.

@@ -74,6 +74,11 @@ package final class SimulationRun {
     // MARK: Steps
 
     private func takeStep() {
+        if self.random.oneIn(40) {
+            let isSlow = self.random.oneIn(2)
+            let link = (self.random.below(self.plan.shardCount), self.random.below(self.plan.shardCount))
+            self.broker.slowLink = isSlow ? link : nil
+        }
         switch self.random.below(100) {
         case 0..<35: self.broker.run(self.random, maxEvents: 1 + self.random.below(4))
         case 35..<75: self.act()
