@@ -3,11 +3,13 @@ import AMQPProtocol
 extension FieldValue {
     /// Whether two values are one to RabbitMQ once their tags are forgotten.
     ///
-    /// Numbers and timestamps are compared by number, strings and byte arrays by octets. Truth values are no numbers, and
+    /// Numbers and timestamps are compared by number, exactly, strings and byte arrays by octets. Truth values are no numbers, and
     /// void equals only void.
     func meansTheSame(as other: FieldValue) -> Bool {
         if let left = self.wholeNumber, let right = other.wholeNumber { return left == right }
-        if let left = self.number, let right = other.number { return left == right }
+        if let left = self.wholeNumber, let right = other.fraction { return Int128(exactly: right) == left }
+        if let left = self.fraction, let right = other.wholeNumber { return Int128(exactly: left) == right }
+        if let left = self.fraction, let right = other.fraction { return left == right }
         if let left = self.octets, let right = other.octets { return left == right }
         return self.isEquivalent(to: other)
     }
@@ -17,11 +19,11 @@ extension FieldValue {
         return self.integerValue.map { Int128($0) }
     }
 
-    private var number: Double? {
+    private var fraction: Double? {
         switch self {
         case .float(let value): Double(value)
         case .double(let value): value
-        default: self.wholeNumber.map { Double($0) }
+        default: nil
         }
     }
 

@@ -87,6 +87,10 @@ import Testing
             (.boolean(false), .int32(0), false),
             (.void, .text("whatever"), true), (.void, .void, true), (.int32(1), .void, false),
             (.int64(-1), .uint8(255), false), (.int64(.max), .int64(.max - 1), false),
+            // A double has no 2^53 + 1; the comparison is exact all the same.
+            (.int64(9_007_199_254_740_993), .double(9_007_199_254_740_992), false),
+            (.double(9_007_199_254_740_992), .int64(9_007_199_254_740_992), true),
+            (.int64(1), .double(.nan), false), (.double(1e300), .int64(.max), false),
             (.timestamp(.max), .int64(-1), false), (.timestamp(.max), .timestamp(.max), true),
             (.decimal(scale: 1, value: 50), .decimal(scale: 1, value: 50), true),
             (.decimal(scale: 0, value: 5), .int32(5), false),
