@@ -66,7 +66,7 @@ extension Judge {
             self.release(channel)
         case .commit:
             for message in channel.committing.removeValue(forKey: pending.number) ?? [] {
-                message.confirmedAt = self.clock
+                self.isConfirmed(message)
                 self.isOnItsQueues(message, on: channel)
             }
             channel.settledBy[pending.number] = nil
@@ -94,6 +94,12 @@ extension Judge {
         if !message.isTransactional {
             self.isOnItsQueues(message, on: channel)
         }
+    }
+
+    /// The publisher knows that a message is on its queues.
+    func isConfirmed(_ message: ModelMessage) {
+        message.confirmedAt = self.clock
+        self.lastConfirmed = message
     }
 
     private func isOnItsQueues(_ message: ModelMessage, on channel: ModelChannel) {

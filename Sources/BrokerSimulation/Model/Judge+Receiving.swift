@@ -26,7 +26,7 @@ extension Judge {
         }
         for tag in covered {
             guard let message = channel.unconfirmed.removeValue(forKey: tag) else { continue }
-            message.confirmedAt = self.clock
+            self.isConfirmed(message)
             let publish = channel.pending.first {
                 if case .publish(message.id) = $0.operation { true } else { false }
             }

@@ -33,6 +33,8 @@ package final class Judge {
     /// What has happened, one line each.
     package private(set) var trace: [String] = []
 
+    /// The message whose publisher was told last that it is on its queues.
+    var lastConfirmed: ModelMessage?
     /// The broker stops and says so to everybody.
     var isStopping = false
     /// The message that a client took last.

@@ -12,10 +12,11 @@ struct SimulationPlan {
             case .publish: 60
             case .settle: 50
             case .consume: 14
-            case .get: 10
+            case .get: 12
             case .declareQueue, .bind: 9
             case .commit, .openChannel: 8
-            case .cancel, .declareExchange, .unbind, .inspectQueue, .qos, .selectConfirms: 4
+            case .selectConfirms: 6
+            case .cancel, .declareExchange, .unbind, .inspectQueue, .qos: 4
             case .rollBack, .closeChannel, .selectTransactions, .recover, .deleteQueue: 2
             case .deleteExchange, .purgeQueue, .mistake: 1
             }

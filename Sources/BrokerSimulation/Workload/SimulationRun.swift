@@ -75,18 +75,29 @@ package final class SimulationRun {
 
     private func takeStep() {
         if self.random.oneIn(40) {
-            let isSlow = self.random.oneIn(2)
-            let link = (self.random.below(self.plan.shardCount), self.random.below(self.plan.shardCount))
-            self.broker.slowLink = isSlow ? link : nil
+            self.chooseSlowLink()
         }
         switch self.random.below(100) {
         case 0..<35: self.broker.run(self.random, maxEvents: 1 + self.random.below(4))
         case 35..<75: self.act()
-        case 75..<96: self.readSomething()
-        case 96..<98: self.changeConnections()
+        case 75..<92: self.readSomething()
+        case 92..<96: self.chase()
+        case 96..<97: self.changeConnections()
+        case 97..<98: self.chase()
         default: self.passTime()
         }
         self.actors.removeAll { $0.model.state == .ended }
+    }
+
+    /// Batches from one shard to another take long for a while, most often those from the owner of the topology.
+    private func chooseSlowLink() {
+        let count = self.plan.shardCount
+        guard count > 1, !self.random.oneIn(3) else {
+            self.broker.slowLink = nil
+            return
+        }
+        let from = self.random.oneIn(2) ? 0 : self.random.below(count)
+        self.broker.slowLink = (from, (from + 1 + self.random.below(count - 1)) % count)
     }
 
     /// A client does something.
@@ -109,6 +120,30 @@ package final class SimulationRun {
             // What a client says after it knows that it was wrong, or has closed, means nothing.
             if channel.state == .closing { return }
         }
+    }
+
+    /// One client is told that something is done, and another one relies on it before anything else moves.
+    private func chase() {
+        let open = self.actors.filter { $0.model.state == .open }
+        guard let told = self.workload.pick(open), let chaser = self.workload.pick(open), told !== chaser,
+            let channel = chaser.model.orderedChannels.first(where: { $0.state == .open && $0.pending.isEmpty })
+        else { return }
+        let publisher = told.model.orderedChannels.first {
+            $0.state == .open && $0.mode == .confirm && !$0.pending.contains { $0.operation.isAnswered }
+        }
+        if let publisher, let operation = self.workload.publishToQuietQueue(publisher) {
+            told.send(operation, on: publisher)
+            self.broker.readAll(told.client.socket)
+            _ = told.read()
+        }
+        let before = self.workload.news
+        for _ in 0..<self.random.below(6) where self.workload.news == before {
+            self.broker.run(self.random, maxEvents: 1)
+            _ = told.read()
+        }
+        guard let operation = self.workload.relyOnNews(channel) else { return }
+        chaser.send(operation, on: channel)
+        self.broker.readAll(chaser.client.socket)
     }
 
     private func openChannel(_ actor: SimulationActor) {

@@ -45,7 +45,8 @@ final class Workload {
         case .cancel: return self.cancel(channel)
         case .get:
             let noAck = self.plan.hasAutomaticAcknowledgement && self.random.oneIn(3)
-            return self.queue(for: channel).map { .get(queue: $0.id, noAck: noAck) }
+            let queue = self.random.oneIn(2) ? self.lastConfirmedQueue(for: channel) : nil
+            return (queue ?? self.queue(for: channel)).map { .get(queue: $0.id, noAck: noAck) }
         case .declareQueue: return self.declareQueue(channel)
         case .deleteQueue: return self.deleteQueue(channel)
         case .inspectQueue: return self.queue(for: channel).map { .inspectQueue($0.id) }
@@ -63,6 +64,30 @@ final class Workload {
         case .closeChannel: return .closeChannel
         case .openChannel, .mistake: return nil
         }
+    }
+
+    /// Grows with every message that is confirmed and every queue that is declared.
+    var news: Int {
+        (self.judge.lastConfirmed?.confirmedAt ?? 0) + (self.judge.queues.map(\.lastDoubt).max() ?? 0)
+    }
+
+    /// A publish to a queue without consumers, where the message can be looked for.
+    func publishToQuietQueue(_ channel: ModelChannel) -> Operation? {
+        let busy = self.judge.channels.flatMap(\.consumers).filter { $0.state != .ended }.map(\.queue)
+        let quiet = self.judge.queues.filter { $0.existence == .certain && !busy.contains($0.id) }
+        return self.pick(quiet).map { .publish(self.message(channel, exchange: nil, key: $0.name, isPlain: true).id) }
+    }
+
+    /// An operation that goes wrong if what was told last is not so.
+    func relyOnNews(_ channel: ModelChannel) -> Operation? {
+        if self.random.oneIn(2), let queue = self.lastConfirmedQueue(for: channel) {
+            return .get(queue: queue.id, noAck: true)
+        }
+        let queues = self.judge.queues.filter { $0.existence == .certain && self.isAccessible($0, channel) }
+        guard let queue = self.newest(queues) else { return nil }
+        return self.random.oneIn(2)
+            ? .inspectQueue(queue.id)
+            : .publish(self.message(channel, exchange: nil, key: queue.name, isPlain: true).id)
     }
 
     /// One of a list, if it has any.
@@ -84,6 +109,16 @@ final class Workload {
                 && (isDaring ? queue.existence.isPossible : queue.existence == .certain)
         }
         return self.random.oneIn(4) ? self.newest(queues) : self.pick(queues)
+    }
+
+    /// A queue that should have got a message by now, because the publisher has just been told so.
+    private func lastConfirmedQueue(for channel: ModelChannel) -> ModelQueue? {
+        guard let message = self.judge.lastConfirmed, message.publisher.client !== channel.client else { return nil }
+        return self.pick(
+            message.must.sorted().map { self.judge.queues[$0] }.filter {
+                $0.existence == .certain && self.isAccessible($0, channel)
+            }
+        )
     }
 
     /// The queue that was declared last: some shards may not know it, if the answer came too early.

@@ -78,6 +78,40 @@ import Testing
         #expect(script.failure == "q0 has 0 messages, 1 are missed: m0")
     }
 
+    /// The other connection gets from the queue after the publisher was told, or before.
+    @Test(arguments: [true, false])
+    func findsAConfirmThatComesTooEarly(isConfirmed: Bool) {
+        let script = Script()
+        script.call(.selectConfirms, .confirmSelectOk(ConfirmSelectOk()))
+        script.publish()
+        if isConfirmed {
+            script.receive(.basicAck(BasicAck(deliveryTag: 1)))
+        }
+        script.call(
+            .get(queue: 0, noAck: true),
+            .basicGetEmpty(BasicGetEmpty()),
+            on: script.otherChannel
+        )
+        #expect(
+            script.failure == (isConfirmed ? "c1.1: get q0 no-ack found 0 messages, but m0 must be there" : nil)
+        )
+    }
+
+    @Test func findsAMessageThatItsOwnChannelDoesNotFind() {
+        let script = Script()
+        script.publish()
+        script.call(.inspectQueue(0), .queueDeclareOk(QueueDeclareOk(queue: "q0", messageCount: 0)))
+        #expect(script.failure == "c0.1: declare q0 passive found 0 messages, but m0 must be there")
+    }
+
+    @Test func allowsAConsumerToHaveTakenIt() {
+        let script = Script()
+        script.consume("a", on: script.otherChannel)
+        script.publish()
+        script.call(.inspectQueue(0), .queueDeclareOk(QueueDeclareOk(queue: "q0", messageCount: 0)))
+        #expect(script.failure == nil)
+    }
+
     @Test func allowsAnUnconfirmedMessageToBeLostWithItsConnection() {
         let script = Script()
         script.publish()
