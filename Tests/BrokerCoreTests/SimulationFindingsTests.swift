@@ -243,6 +243,28 @@ import Testing
         #expect(lines.last?.hasPrefix("1 channel.close 406 PRECONDITION_FAILED - queue 'r'") == true)
     }
 
+    /// Found by seed 104666: a message of another channel came before the queue had heard of the close.
+    @Test func nothingIsDeliveredBehindAChannelCloseWhenManyFramesGoOnAtOnce() {
+        let broker = SimulatedBroker(shardCount: 2)
+        SimulatedClient(broker, shard: 1).open().call(QueueDeclare(queue: "remote"))
+        let client = SimulatedClient(broker, shard: 0).open(frameMaxBytes: 4096)
+        client.call(ChannelOpen(), channel: 2)
+        client.call(ChannelOpen(), channel: 3)
+        client.call(QueueDeclare(queue: "q"))
+        client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true), channel: 2)
+        // The second message of a route goes from the read buffer to the consumer.
+        client.publish(routingKey: "q", body: Array("m".utf8), channel: 3)
+        #expect(client.receive().lines == ["2 deliver c #1 m"])
+        client.send(BasicGet(queue: "remote"))
+        client.publish(routingKey: "nowhere", body: Array(repeating: 0, count: 300_000))
+        client.send(BasicAck(deliveryTag: 9), channel: 2)
+        client.publish(routingKey: "q", body: Array("m".utf8), channel: 3)
+        let lines = client.receive().lines
+        #expect(lines.first == "1 basic.get-empty")
+        #expect(lines.last?.hasPrefix("2 channel.close 406") == true)
+        #expect(client.call(BasicGet(queue: "q", noAck: true)).lines == ["1 get-ok #1 left 0 m"])
+    }
+
     /// Found by seed 1: a declaration was under way when its connection broke.
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (3, 2)])
     func exclusiveQueueGoesWithAConnectionThatBreaksWhileDeclaring(shards: Int, shard: Int) {

@@ -233,10 +233,13 @@ extension Shard {
             }
             guard consumer.pointee.isAttached else { continue }
             channel.pointee.pendingTeardown += 1
-            self.send(
-                .detach(consumer.pointee.queue, consumer: consumer.pointee.consumer, address),
-                to: consumer.pointee.queue.shard
-            )
+            let queue = consumer.pointee.queue
+            if queue.shard == self.index {
+                // At once: nothing may be delivered behind `channel.close`.
+                self.detach(queue, consumer.pointee.consumer, address)
+            } else {
+                self.send(.detach(queue, consumer: consumer.pointee.consumer, address), to: queue.shard)
+            }
         }
     }
 
