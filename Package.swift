@@ -49,6 +49,10 @@ let package = Package(
             swiftSettings: hotPath
         ),
 
+        // MARK: Store: what survives a restart.
+        .target(name: "CChecksum"),
+        .target(name: "BrokerStore", dependencies: ["CChecksum"], swiftSettings: hotPath),
+
         .target(name: "CMalloc"),
 
         // MARK: Server: sockets, TLS, event loops.
@@ -121,6 +125,7 @@ let package = Package(
             dependencies: ["BrokerCore", "AMQPProtocol", "BrokerSimulation"],
             swiftSettings: strict
         ),
+        .testTarget(name: "BrokerStoreTests", dependencies: ["BrokerStore", "CChecksum"], swiftSettings: strict),
         .testTarget(
             name: "BrokerServerTests",
             dependencies: [

@@ -15,7 +15,7 @@ struct ImportRules {
     private static let rules: [String: Rule] = [
         "AMQPProtocol": Rule(others: []),
         "BrokerCore": Rule(ours: ["AMQPProtocol"], others: ["DequeModule"]),
-        "BrokerStore": Rule(ours: ["AMQPProtocol", "BrokerCore", "CChecksum"]),
+        "BrokerStore": Rule(ours: ["CChecksum"], others: ["Darwin", "Glibc", "Musl", "Synchronization"]),
         "BrokerServer": Rule(ours: ["AMQPProtocol", "BrokerCore", "BrokerStore", "CMalloc"], usesNIO: true),
         "BrokerManagement": Rule(ours: ["AMQPProtocol", "BrokerCore"], usesFoundation: true),
         "BrokerSimulation": Rule(ours: ["AMQPProtocol", "BrokerCore", "BrokerStore"]),

@@ -1,0 +1,153 @@
+/// A file with records.
+struct HeldFile {
+    let sequence: UInt64
+    let firstPosition: UInt64
+    /// Octets of the whole file.
+    let capacity: UInt64
+}
+
+/// A file of the full size without records.
+struct SpareFile {
+    /// The number in its name.
+    let sequence: UInt64
+}
+
+/// The file that is written to.
+struct CurrentFile {
+    let file: any StoreFile
+    let sequence: UInt64
+    let capacity: UInt64
+    /// Where the next record goes.
+    var end: UInt64
+
+    /// Octets that fit.
+    var room: UInt64 { self.capacity - self.end }
+}
+
+extension CommitLog {
+    func path(_ name: String) -> String { "\(self.directory)/\(name)" }
+
+    // MARK: The next file
+
+    /// Makes the next file the one that is written to.
+    ///
+    /// What was written before is synced.
+    ///
+    /// A full disk may interrupt it anywhere; called again, it goes on where it was.
+    func changeFile(firstRecordSize: UInt64) throws(StoreError) {
+        let needed = UInt64(LogFileHeader.size) + firstRecordSize
+        if let begun = self.begun, begun.capacity < needed { try self.abandon(begun) }
+        let next: CurrentFile
+        if let begun = self.begun {
+            next = begun
+        } else {
+            next = try self.takeFile(of: max(self.options.fileBytes, Self.rounded(needed)))
+            self.begun = next
+        }
+        try self.syncNames()
+        let header = LogFileHeader(
+            identity: self.options.identity,
+            sequence: next.sequence,
+            firstPosition: self.writtenPosition,
+            capacity: next.capacity
+        )
+        try next.file.write(header.encoded, at: 0)
+        do throws(StoreError) {
+            try next.file.sync()
+        } catch {
+            // Not `noSpace`, whatever the system says: a failed sync is never tried again.
+            throw StoreError(.poisoned, error.operation, error.file, error.text)
+        }
+        self.begun = nil
+        self.current = next
+        self.held.append(
+            HeldFile(sequence: next.sequence, firstPosition: self.writtenPosition, capacity: next.capacity)
+        )
+    }
+
+    /// Makes a spare file now, so that no commit has to wait for it.
+    ///
+    /// Does nothing if there is one.
+    ///
+    /// Writes and syncs a whole file of zeros; a full disk leaves things as they were.
+    public func prepareSpare() throws(StoreError) {
+        guard self.spares.isEmpty, self.options.spareFiles > 0 else { return }
+        let sequence = self.nextSequence
+        _ = try self.makeFile(LogFileName.spare(sequence), capacity: self.options.fileBytes)
+        try self.syncNames()
+        self.spares.append(SpareFile(sequence: sequence))
+    }
+
+    /// The number of the next file: above every number in use, as spare files keep theirs.
+    private var nextSequence: UInt64 {
+        max(self.held.last?.sequence ?? 0, self.spares.map(\.sequence).max() ?? 0, self.begun?.sequence ?? 0) + 1
+    }
+
+    private func takeFile(of capacity: UInt64) throws(StoreError) -> CurrentFile {
+        let sequence = self.nextSequence
+        let name = LogFileName.log(sequence)
+        let file: any StoreFile
+        if capacity == self.options.fileBytes, let spare = self.spares.first {
+            let path = self.path(LogFileName.spare(spare.sequence))
+            try self.files.rename(path, to: self.path(name))
+            self.spares.removeFirst()
+            file = try self.files.open(self.path(name), .readWrite)
+        } else {
+            file = try self.makeFile(name, capacity: capacity)
+        }
+        return CurrentFile(file: file, sequence: sequence, capacity: capacity, end: UInt64(LogFileHeader.size))
+    }
+
+    /// Writes a file of zeros and gives it its name when its content is durable, so that no file of a log is ever too short.
+    private func makeFile(_ name: String, capacity: UInt64) throws(StoreError) -> any StoreFile {
+        let unfinished = self.path(LogFileName.unfinished)
+        do throws(StoreError) {
+            let file = try self.files.open(unfinished, .replace)
+            try file.fillWithZeros(from: 0, to: capacity)
+            try file.sync()
+            try self.files.rename(unfinished, to: self.path(name))
+            // By its new name, for errors to come.
+            return try self.files.open(self.path(name), .readWrite)
+        } catch {
+            // Its room is better used by whoever made the disk full; if it cannot be removed, the next start does it.
+            if error.reason == .noSpace { try? self.files.remove(unfinished) }
+            throw error
+        }
+    }
+
+    /// Gives up a file that has its name but no records, because the next record needs a larger one.
+    private func abandon(_ file: CurrentFile) throws(StoreError) {
+        try self.files.remove(self.path(LogFileName.log(file.sequence)))
+        self.begun = nil
+        try self.syncNames()
+    }
+
+    func syncNames() throws(StoreError) {
+        try self.files.syncDirectory(self.directory)
+    }
+
+    /// Files of one large record end at a page.
+    private static func rounded(_ octets: UInt64) -> UInt64 { (octets + 4095) & ~4095 }
+
+    // MARK: Releasing
+
+    /// Gives back the files whose records all stand before a position: nothing needs them any more.
+    ///
+    /// Some are kept to be used again, the others removed. The file that is written to stays. A failure leaves the log
+    /// usable; the call can be repeated.
+    public func release(upTo position: LogPosition) throws(StoreError) {
+        while self.held.count > 1, self.held[1].firstPosition <= position.octets {
+            let oldest = self.held[0]
+            let path = self.path(LogFileName.log(oldest.sequence))
+            if oldest.capacity == self.options.fileBytes, self.spares.count < self.options.spareFiles {
+                try self.files.rename(path, to: self.path(LogFileName.spare(oldest.sequence)))
+                self.spares.append(SpareFile(sequence: oldest.sequence))
+            } else {
+                try self.files.remove(path)
+            }
+            self.held.removeFirst()
+            // Before the next file: without this, the names of some later files could go and those of earlier ones stay.
+            try self.syncNames()
+        }
+    }
+}

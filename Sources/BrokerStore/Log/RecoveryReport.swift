@@ -1,0 +1,46 @@
+/// What was found in a log at start.
+public struct RecoveryReport: Equatable, Sendable {
+    /// Damage in octets that had been committed.
+    public struct Damage: Equatable, Sendable {
+        /// The path of the file.
+        public let file: String
+        /// Where in the file the damage begins.
+        public let offset: UInt64
+        /// Octets of records that are lost; 0 when only a copy of the file's header was damaged, which was mended.
+        public let lostBytes: UInt64
+        /// The path of the copy that was kept aside before anything was changed, if one could be made.
+        public let keptAs: String?
+
+        /// Describes damage.
+        public init(file: String, offset: UInt64, lostBytes: UInt64, keptAs: String?) {
+            self.file = file
+            self.offset = offset
+            self.lostBytes = lostBytes
+            self.keptAs = keptAs
+        }
+    }
+
+    /// Records that were handed to the caller.
+    public internal(set) var records = 0
+
+    /// Octets of those records.
+    public internal(set) var octets: UInt64 = 0
+
+    /// Log files whose content was read.
+    public internal(set) var filesRead = 0
+
+    /// Where the oldest record that is held stands.
+    public internal(set) var first = LogPosition.start
+
+    /// Where the next record will stand.
+    public internal(set) var end = LogPosition.start
+
+    /// Octets cut from the tail: a commit that was being written, hence never confirmed, when the process ended.
+    public internal(set) var tornBytes: UInt64 = 0
+
+    /// Damage to committed octets, in the order of the log.
+    public internal(set) var damages: [Damage] = []
+
+    /// An empty log's.
+    public init() {}
+}
