@@ -18,6 +18,8 @@ struct QueueDefinition: Equatable, Sendable {
     var arguments: FieldTable
     /// What the arguments mean.
     var parsedArguments: QueueArguments
+    /// The number by which the commit log knows it, unique for ever; 0 when it is not durable.
+    var durableID: UInt64
 }
 
 /// A queue in a replica of the topology.
@@ -26,6 +28,8 @@ final class QueueInfo {
     let definition: QueueDefinition
     /// Where the queue lives; copied from the definition because every message needs it.
     let address: QueueAddress
+    /// The number by which the commit log knows the queue, 0 when it is not durable; copied like ``address``.
+    let durableID: UInt64
     /// The bindings that lead here.
     var incoming = BindingList(.destination)
     /// The look for a message's queues that came here last; see ``RouteTargets``.
@@ -35,6 +39,7 @@ final class QueueInfo {
     init(_ definition: QueueDefinition) {
         self.definition = definition
         self.address = definition.address
+        self.durableID = definition.durableID
     }
 
     /// The virtual host it belongs to.

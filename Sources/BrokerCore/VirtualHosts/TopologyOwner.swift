@@ -39,6 +39,10 @@ struct TopologyOwner {
     private var slots = SlotAllocator()
     private var places: [QueueAddress: Place] = [:]
     private var exclusive: [ConnectionAddress: [QueueAddress]] = [:]
+    /// The number of the next durable queue; after a start, one that no record in the commit log names.
+    ///
+    /// Numbers are never used again, so that a record of a deleted queue never meets a later one of the same name.
+    var nextDurableID: UInt64 = 1
 
     /// Makes the owner of a topology without queues.
     init() {}
@@ -185,7 +189,8 @@ struct TopologyOwner {
             isAutoDelete: declaration.isAutoDelete,
             exclusiveOwner: declaration.owner,
             arguments: declaration.arguments,
-            parsedArguments: parsed
+            parsedArguments: parsed,
+            durableID: declaration.isDurable ? self.takeDurableID() : 0
         )
         self.remember(definition)
         return .declaredQueue(definition.name, [.addQueue(definition)])
@@ -206,6 +211,11 @@ struct TopologyOwner {
     /// The queues that go with a connection, in an order that depends on nothing but earlier requests.
     func exclusiveQueues(of connection: ConnectionAddress) -> [QueueAddress] {
         self.exclusive[connection] ?? []
+    }
+
+    private mutating func takeDurableID() -> UInt64 {
+        defer { self.nextDurableID += 1 }
+        return self.nextDurableID
     }
 
     private mutating func remember(_ definition: QueueDefinition) {

@@ -30,7 +30,8 @@ final class VirtualHost {
         }
     }
 
-    private static let predeclared: [ExchangeDefinition] = {
+    /// The exchanges that every virtual host has from the start.
+    static let predeclared: [ExchangeDefinition] = {
         let rows: [(ShortString, ExchangeType, isInternal: Bool)] = [
             ("", .direct, false),
             ("amq.direct", .direct, false),

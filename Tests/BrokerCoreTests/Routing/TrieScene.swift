@@ -32,7 +32,8 @@ final class TrieScene {
                 isAutoDelete: false,
                 exclusiveOwner: nil,
                 arguments: .empty,
-                parsedArguments: QueueArguments()
+                parsedArguments: QueueArguments(),
+                durableID: 0
             )
         )
         let definition = BindingDefinition(

@@ -1,0 +1,7 @@
+/// A message's place in a durable queue, for ever.
+struct DurablePlace: Equatable {
+    /// The queue's number.
+    var queue: UInt64
+    /// The place in the queue's order of publishing.
+    var sequence: UInt64
+}

@@ -1,0 +1,17 @@
+/// What a record of the commit log tells; the numbers are in files and never change.
+public enum LogRecordType: UInt8, Sendable, CaseIterable {
+    /// Changes of the topology; see ``TopologyRecord``.
+    case topology = 1
+    /// A message and its places; see ``PublishRecord``.
+    case publish = 2
+    /// Messages of a queue that are done with; see ``SettleRecord``.
+    case settle = 3
+    /// How far a queue has been handed out; see ``DeliveredRecord``.
+    case delivered = 4
+    /// A queue emptied at once; see ``PurgeRecord``.
+    case purge = 5
+    /// Until ``snapshotEnd``, records say again what is live.
+    case snapshotBegin = 6
+    /// All that was live at ``snapshotBegin`` has been said again.
+    case snapshotEnd = 7
+}
