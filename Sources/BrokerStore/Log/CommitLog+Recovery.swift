@@ -39,6 +39,15 @@ struct LogRecovery {
         let badCopyOffset: Int?
     }
 
+    /// Where the records of a file stand.
+    private struct Bounds {
+        let firstPosition: UInt64
+        /// Where a later file begins.
+        let nextFirst: UInt64?
+        /// Whether that is the very next file, so that the records reach to it.
+        let reachesNext: Bool
+    }
+
     let log: CommitLog
     let start: LogPosition?
     private(set) var found: [Found] = []
@@ -134,9 +143,11 @@ struct LogRecovery {
         _ body: (LogPosition, UInt8, UnsafeRawBufferPointer) throws(StoreError) -> Void
     ) throws(StoreError) {
         let file = self.found[index]
-        let nextFirst = self.found[(index + 1)...].lazy.compactMap { $0.header?.firstPosition }.first
+        let later = self.found[(index + 1)...]
+        let nextFirst = later.lazy.compactMap { $0.header?.firstPosition }.first
+        let reachesNext = later.first?.header != nil
         guard let header = file.header else {
-            return try self.visitHeaderless(file, nextFirst: nextFirst, body)
+            return try self.visitHeaderless(file, nextFirst: nextFirst, reachesNext: reachesNext, body)
         }
         try self.noteGap(before: header.firstPosition, file)
         let capacity = min(header.capacity, file.size)
@@ -147,7 +158,8 @@ struct LogRecovery {
         }
         try self.buffer.read(file.file, count: Int(capacity), path: self.log.path(file.name))
         let before = self.report.records
-        try self.readRecords(file, firstPosition: header.firstPosition, nextFirst: nextFirst, body)
+        let bounds = Bounds(firstPosition: header.firstPosition, nextFirst: nextFirst, reachesNext: reachesNext)
+        try self.readRecords(file, bounds, body)
         // Files get their names at full size. Of one with a later file the missing octets were found missing above.
         if file.size < header.capacity, nextFirst == nil {
             try self.noteDamage(file, offset: file.size, lost: header.capacity - file.size)
@@ -173,6 +185,7 @@ struct LogRecovery {
     private mutating func visitHeaderless(
         _ file: Found,
         nextFirst: UInt64?,
+        reachesNext: Bool,
         _ body: (LogPosition, UInt8, UnsafeRawBufferPointer) throws(StoreError) -> Void
     ) throws(StoreError) {
         let path = self.log.path(file.name)
@@ -192,7 +205,8 @@ struct LogRecovery {
                 try file.file.write(header.encoded, at: 0)
                 try file.file.sync()
                 self.hold(file, firstPosition: expected, capacity: file.size)
-                return try self.readRecords(file, firstPosition: expected, nextFirst: nextFirst, body)
+                let bounds = Bounds(firstPosition: expected, nextFirst: nextFirst, reachesNext: reachesNext)
+                return try self.readRecords(file, bounds, body)
             }
         }
         let known = self.end ?? self.start?.octets
@@ -212,15 +226,14 @@ struct LogRecovery {
 
     private mutating func readRecords(
         _ file: Found,
-        firstPosition: UInt64,
-        nextFirst: UInt64?,
+        _ bounds: Bounds,
         _ body: (LogPosition, UInt8, UnsafeRawBufferPointer) throws(StoreError) -> Void
     ) throws(StoreError) {
         self.report.filesRead += 1
         var bytes = self.buffer.bytes
-        let limit = nextFirst.map { UInt64(LogFileHeader.size) + ($0 - firstPosition) }
+        let limit = bounds.nextFirst.map { UInt64(LogFileHeader.size) + ($0 - bounds.firstPosition) }
         if let limit, limit < UInt64(bytes.count) { bytes = UnsafeRawBufferPointer(rebasing: bytes[..<Int(limit)]) }
-        let scan = LogScan(bytes: bytes, firstPosition: firstPosition, seed: self.log.seed)
+        let scan = LogScan(bytes: bytes, firstPosition: bounds.firstPosition, seed: self.log.seed)
         var offset = LogFileHeader.size
         var survey: LogScan.Survey?
         while true {
@@ -230,7 +243,7 @@ struct LogRecovery {
                 continue
             }
             if let limit, UInt64(offset) >= limit { break }
-            if nextFirst == nil {
+            if bounds.nextFirst == nil {
                 let known = survey ?? scan.survey(from: offset)
                 survey = known
                 guard let lastStart = known.lastStart, lastStart > offset else {
@@ -239,15 +252,18 @@ struct LogRecovery {
                 }
             }
             guard let next = scan.next(from: offset + RecordFormat.alignment) else {
-                // Only in a file with a later one: what is missing reaches to where that begins.
-                try self.noteDamage(file, offset: UInt64(offset), lost: (limit ?? UInt64(offset)) - UInt64(offset))
+                // Only in a file with a later one: what is missing reaches to where that begins, unless the file between
+                // them has it.
+                guard bounds.reachesNext, let limit else { break }
+                try self.noteDamage(file, offset: UInt64(offset), lost: limit - UInt64(offset))
+                offset = Int(limit)
                 break
             }
             try self.noteDamage(file, offset: UInt64(offset), lost: UInt64(next - offset))
             offset = next
         }
-        self.end = nextFirst ?? scan.position(at: offset)
-        if nextFirst == nil {
+        self.end = scan.position(at: offset)
+        if bounds.nextFirst == nil {
             self.log.current = CurrentFile(
                 file: file.file,
                 sequence: file.sequence,

@@ -22,6 +22,8 @@ struct LogFileHeader: Equatable {
 
     private static let magic: UInt64 = 0x474F_4C54_4C54_524D
     private static let copySize = 64
+    /// Nothing that we wrote reaches this far, and sums of a few numbers below it do not overflow.
+    private static let bound: UInt64 = 1 << 60
 
     /// What is found where a copy should be.
     enum Copy: Equatable {
@@ -56,14 +58,14 @@ struct LogFileHeader: Equatable {
         else { return .invalid }
         let version = UInt32(truncatingIfNeeded: copy.littleEndian64(at: 8))
         guard version <= self.version else { return .newer(version) }
-        return .valid(
-            LogFileHeader(
-                identity: copy.littleEndian64(at: 16),
-                sequence: copy.littleEndian64(at: 24),
-                firstPosition: copy.littleEndian64(at: 32),
-                capacity: copy.littleEndian64(at: 40)
-            )
+        let header = LogFileHeader(
+            identity: copy.littleEndian64(at: 16),
+            sequence: copy.littleEndian64(at: 24),
+            firstPosition: copy.littleEndian64(at: 32),
+            capacity: copy.littleEndian64(at: 40)
         )
+        guard header.firstPosition < self.bound, header.capacity < self.bound else { return .invalid }
+        return .valid(header)
     }
 }
 
