@@ -38,6 +38,12 @@ public final class SimulatedBroker {
     private var sockets: [[ConnectionID: Socket]]
     /// Batches under way, by sender and receiver; order is kept per pair.
     private var batches: [[[ShardBatch]]]
+    /// Records on their way to the log, in the order in which they will be durable.
+    private var unsynced: [(shard: Int, records: LogRecords)] = []
+    /// What the log holds.
+    public private(set) var durableRecords: [DurableRecord] = []
+    /// Nothing becomes durable while this is set: a disk that is slow.
+    public var isLogHeld = false
     private var closings: [(due: BrokerInstant, socket: Socket)] = []
     /// Two shards between whom batches take long, sender first.
     var slowLink: (from: Int, to: Int)?
@@ -147,6 +153,8 @@ public final class SimulatedBroker {
     enum Event {
         case read(Socket)
         case batch(from: Int, to: Int)
+        /// The oldest records on their way to the log become durable.
+        case sync
     }
 
     /// What can happen next, in a fixed order.
@@ -163,6 +171,9 @@ public final class SimulatedBroker {
             for to in self.batches[from].indices where !self.batches[from][to].isEmpty {
                 events.append(.batch(from: from, to: to))
             }
+        }
+        if !self.unsynced.isEmpty && !self.isLogHeld {
+            events.append(.sync)
         }
         return events
     }
@@ -182,6 +193,13 @@ public final class SimulatedBroker {
             let batch = self.batches[from][to].removeFirst()
             self.shards[to].apply(batch, now: self.now)
             self.endTurn(of: to, endsTurn)
+        case .sync:
+            let (shard, records) = self.unsynced.removeFirst()
+            records.forEach { type, payload in
+                self.durableRecords.append(DurableRecord(type: type, payload: Array(payload)))
+            }
+            self.shards[shard].logCommitted(upTo: records.number, now: self.now)
+            self.endTurn(of: shard, endsTurn)
         }
     }
 
@@ -247,6 +265,7 @@ public final class SimulatedBroker {
     private func drain(_ index: Int) {
         let shard = self.shards[index]
         shard.endTurn(now: self.now)
+        self.takeLogRecords(of: index)
         var isBusy = true
         while isBusy {
             isBusy = false
@@ -269,6 +288,7 @@ public final class SimulatedBroker {
                 self.carryOut(effect, of: index)
             }
             shard.endTurn(now: self.now)
+            self.takeLogRecords(of: index)
             isBusy = isBusy || shard.hasDirtyConnections
         }
         for receiver in self.shards.indices where receiver != index {
@@ -277,6 +297,12 @@ public final class SimulatedBroker {
             }
         }
         self.closeDueSockets()
+    }
+
+    private func takeLogRecords(of shard: Int) {
+        if let records = self.shards[shard].takeLogRecords() {
+            self.unsynced.append((shard, records))
+        }
     }
 
     private func carryOut(_ effect: ShardEffect, of shard: Int) {

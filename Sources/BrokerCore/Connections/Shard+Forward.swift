@@ -4,7 +4,7 @@ internal import AMQPProtocol
 extension Shard {
     /// Hands a stored message to its queues and drops our reference.
     ///
-    /// Returns how many shards will answer. Allocates nothing: fanout to many queues is a hot path too.
+    /// Returns how many answers come: one from each other shard, one from the log. Allocates nothing: fanout to many queues is a hot path too.
     func deliverStored(
         _ slot: UInt32,
         _ flags: QueueEntry.Flags,
@@ -17,18 +17,30 @@ extension Shard {
         for target in targets {
             if target.shard == self.index {
                 guard let queue = self.queue(target) else { continue }
+                if queue.pointee.isLogged && flags.contains(.persistent) {
+                    self.notePlace(queue)
+                }
                 self.store.retain(slot)
                 self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             } else if !self.remoteShards.contains(target.shard) {
                 self.remoteShards.append(target.shard)
             }
         }
-        let sequence = self.sequence(answers: self.remoteShards.count, channel)
+        var answers = self.remoteShards.count
+        let isLogged = !self.log.places.isEmpty
+        if isLogged {
+            answers += 1
+            self.logPlaced(slot, flags, from: channel)
+        }
+        let sequence = self.sequence(answers: answers, channel)
+        if isLogged {
+            self.waitForLog(channel, sequence)
+        }
         for index in self.remoteShards.indices {
             self.forward(slot, flags, to: self.remoteShards[index], targets, sequence: sequence, from: channel)
         }
         self.store.release(slot)
-        return self.remoteShards.count
+        return answers
     }
 
     /// How other shards name a publish when they answer; 0 asks for no answer.

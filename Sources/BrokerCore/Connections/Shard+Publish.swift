@@ -123,15 +123,17 @@ extension Shard {
             let queue = channel.pointee.route.localQueue
         {
             // The usual publisher: the same exchange and key as last time, one queue, on this shard.
-            if channel.pointee.mode == .confirm {
-                channel.pointee.confirms.addSettled()
-                self.confirmsChanged(channel)
-            }
             let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
             if self.handOver(message.view, flags, queue) {
+                self.settlePublish(channel)
                 return false
             }
             let slot = self.storeMessage(message, references: 1)
+            if queue.pointee.isLogged && message.deliveryMode == 2 {
+                self.enqueueDurably(queue, QueueEntry(slot: slot, flags: flags), from: channel)
+                return message.ownBuffer != nil
+            }
+            self.settlePublish(channel)
             self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             return message.ownBuffer != nil
         }
@@ -322,6 +324,7 @@ extension Shard {
     }
 
     /// A publish that no queue has to answer for.
+    @inline(__always)
     func settlePublish(_ channel: UnsafeMutablePointer<ChannelState>) {
         if channel.pointee.mode == .confirm {
             channel.pointee.confirms.addSettled()

@@ -25,14 +25,26 @@ struct QueueState: ~Copyable {
     /// The consumer that gets everything, if the queue is single active.
     var activeConsumer: UInt32?
     var nextArrival: UInt64 = 0
+    /// Persistent messages of this queue go to the commit log.
+    let isLogged: Bool
+    /// Places below were handed to consumers that acknowledge, once.
+    var deliveredUpTo: UInt64 = 0
+    /// In the shard's list of queues that have delivered in this turn.
+    var isDeliveredNoted = false
+
     /// In the shard's list of queues to dispatch.
     var isTouched = false
 
-    init(info: QueueInfo) {
+    init(info: QueueInfo, isLogged: Bool) {
+        self.isLogged = isLogged
         self.info = info
         self.address = info.address
         self.isSingleActive = info.parsed.isSingleActiveConsumer
     }
+
+    /// The place the next message gets.
+    @inline(__always)
+    var nextSequence: UInt64 { self.headSequence &+ UInt64(self.ready.count) }
 
     /// Messages that can be delivered.
     @inline(__always)

@@ -137,8 +137,10 @@ extension Shard {
             )
         }
         if consumer.pointee.noAck {
+            self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
         } else {
+            self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
             consumer.pointee.outstanding.append(serial, delivery)
             queue.pointee.unacknowledged &+= 1
         }

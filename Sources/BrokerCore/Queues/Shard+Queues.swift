@@ -12,7 +12,7 @@ extension Shard {
         }
         assert(self.queues[slot] == nil, "two queues in one place")
         let queue = UnsafeMutablePointer<QueueState>.allocate(capacity: 1)
-        queue.initialize(to: QueueState(info: info))
+        queue.initialize(to: QueueState(info: info, isLogged: self.log.isOn && info.durableID != 0))
         self.queues[slot] = queue
     }
 
@@ -63,7 +63,11 @@ extension Shard {
     private func removeQueue(_ queue: UnsafeMutablePointer<QueueState>, _ reason: DeletionReason) {
         let address = queue.pointee.address
         let messageCount = UInt32(clamping: queue.pointee.readyCount)
-        self.dropReady(queue)
+        // The topology's record says that the queue is gone, and with it everything in it.
+        self.dropReady(queue, isLogged: false)
+        if queue.pointee.isDeliveredNoted {
+            self.log.deliveredQueues.removeAll { $0 == queue }
+        }
         for consumer in queue.pointee.consumers {
             guard let consumer else { continue }
             while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
@@ -91,9 +95,13 @@ extension Shard {
     }
 
     /// Drops all ready messages.
-    private func dropReady(_ queue: UnsafeMutablePointer<QueueState>) {
+    private func dropReady(_ queue: UnsafeMutablePointer<QueueState>, isLogged: Bool) {
         while queue.pointee.hasReady {
-            self.store.release(queue.pointee.takeNext().entry.slot)
+            let delivery = queue.pointee.takeNext()
+            if isLogged {
+                self.logSettled(queue, delivery.sequence, delivery.entry.flags)
+            }
+            self.store.release(delivery.entry.slot)
         }
     }
 
@@ -102,7 +110,7 @@ extension Shard {
         var count: UInt32 = 0
         if let queue = self.queue(address) {
             count = UInt32(clamping: queue.pointee.readyCount)
-            self.dropReady(queue)
+            self.dropReady(queue, isLogged: true)
         }
         self.send(.purgeReply(asker, messageCount: count), to: asker.shard)
     }
@@ -350,6 +358,9 @@ extension Shard {
             getter.pointee.nextSerial += 1
             getter.pointee.outstanding.append(serial, delivery)
             queue.pointee.unacknowledged += 1
+            self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
+        } else {
+            self.logSettled(queue, delivery.sequence, delivery.entry.flags)
         }
         let messageCount = UInt32(clamping: queue.pointee.readyCount)
         let record = self.store.record(delivery.entry.slot)

@@ -113,6 +113,7 @@ extension Shard {
         queue.pointee.unacknowledged &-= 1
         switch outcome {
         case .acknowledge, .reject:
+            self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
         case .requeue, .undelivered:
             self.requeue(queue, delivery, isRedelivered: outcome == .requeue)

@@ -123,25 +123,40 @@ extension Shard {
         let sequence = record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
         let count = Int(record.loadUnaligned(fromByteOffset: 32, as: UInt32.self))
         let message = BatchedMessage(record + (40 + 8 * count))
-        self.enqueueBatched(message, record, count)
+        let isLogged = self.enqueueBatched(message, record, count)
         if sequence != 0 {
-            let answer = self.outbox(origin.shard).append(.accepted, size: 40)
-            origin.write(at: answer + 8)
-            answer.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
-            answer.storeBytes(of: 0, toByteOffset: 32, as: UInt32.self)
+            if isLogged {
+                self.waitToAccept(origin, sequence)
+            } else {
+                self.sendAccepted(origin, sequence)
+            }
         }
         let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
         let connection = ConnectionAddress(shard: origin.shard, id: origin.connection)
-        if let last = self.creditsDue.last, last.connection == connection {
+        if isLogged {
+            self.waitForCredit(connection, size)
+        } else if let last = self.creditsDue.last, last.connection == connection {
             self.creditsDue[self.creditsDue.count - 1].bytes += size
         } else {
             self.creditsDue.append((connection, size))
         }
     }
 
-    /// Gives a message to the `count` queues that its record names.
+    /// Tells the publisher's shard that this shard's queues have a message.
+    func sendAccepted(_ origin: ChannelAddress, _ sequence: UInt64) {
+        let answer = self.outbox(origin.shard).append(.accepted, size: 40)
+        origin.write(at: answer + 8)
+        answer.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
+        answer.storeBytes(of: 0, toByteOffset: 32, as: UInt32.self)
+    }
+
+    /// Gives a message to the `count` queues that its record names; says whether the log has to have it.
     @inline(__always)
-    private func enqueueBatched(_ message: BatchedMessage, _ record: UnsafeMutableRawPointer, _ count: Int) {
+    private func enqueueBatched(
+        _ message: BatchedMessage,
+        _ record: UnsafeMutableRawPointer,
+        _ count: Int
+    ) -> Bool {
         var slot: UInt32?
         for index in 0..<count {
             let address = QueueAddress(
@@ -151,7 +166,10 @@ extension Shard {
             )
             // A queue that is gone has taken its messages with it.
             guard let queue = self.queue(address) else { continue }
-            if count == 1 && self.handOver(message.view, message.flags, queue) { return }
+            if count == 1 && self.handOver(message.view, message.flags, queue) { return false }
+            if queue.pointee.isLogged && message.flags.contains(.persistent) {
+                self.notePlace(queue)
+            }
             if let slot {
                 self.store.retain(slot)
                 self.enqueue(queue, QueueEntry(slot: slot, flags: message.flags))
@@ -161,6 +179,9 @@ extension Shard {
                 self.enqueue(queue, QueueEntry(slot: stored, flags: message.flags))
             }
         }
+        guard !self.log.places.isEmpty else { return false }
+        self.logMessage(message.view, message.flags)
+        return true
     }
 
     private func storeBatched(_ message: BatchedMessage) -> UInt32 {
@@ -177,17 +198,28 @@ extension Shard {
     /// Tells other shards how many octets of their connections' publishes have been taken.
     private func sendCredits() {
         for (connection, bytes) in self.creditsDue {
-            let base = self.outbox(connection.shard).append(.credit, size: 24)
-            base.storeBytes(of: connection.id, toByteOffset: 8, as: UInt64.self)
-            base.storeBytes(of: UInt64(bytes), toByteOffset: 16, as: UInt64.self)
+            self.sendCredit(connection, bytes)
         }
         self.creditsDue.removeAll(keepingCapacity: true)
     }
 
+    func sendCredit(_ connection: ConnectionAddress, _ bytes: Int) {
+        let base = self.outbox(connection.shard).append(.credit, size: 24)
+        base.storeBytes(of: connection.id, toByteOffset: 8, as: UInt64.self)
+        base.storeBytes(of: UInt64(bytes), toByteOffset: 16, as: UInt64.self)
+    }
+
     private func applyCredit(_ record: UnsafeMutableRawPointer) {
-        let id = ConnectionID(rawValue: record.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        self.returnCredit(
+            ConnectionID(rawValue: record.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+            Int(record.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+        )
+    }
+
+    /// Octets of a connection's publishes have been taken.
+    func returnCredit(_ id: ConnectionID, _ bytes: Int) {
         guard let connection = self.connection(id) else { return }
-        connection.pointee.outstandingBytes -= Int(record.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+        connection.pointee.outstandingBytes -= bytes
         if connection.pointee.pause.contains(.publisherWindow),
             connection.pointee.outstandingBytes < ShardLimits.publisherWindowBytes / 2
         {

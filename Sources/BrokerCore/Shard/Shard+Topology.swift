@@ -213,15 +213,18 @@ extension Shard {
     private func distribute(_ changes: [TopologyChange], _ completion: OwnerState.Completion) {
         let sequence = self.ownerState.nextSequence
         self.ownerState.nextSequence += 1
+        let record = self.log.isOn ? TopologyRecord.durablePart(of: changes, in: self.topology) : nil
         self.applyChanges(changes)
-        guard self.count > 1 else {
+        let answers = Int(self.count) - 1 + (record == nil ? 0 : 1)
+        guard answers > 0 else {
             self.complete(completion)
             return
         }
-        self.ownerState.pending[sequence] = OwnerState.PendingChange(
-            remaining: Int(self.count) - 1,
-            completion: completion
-        )
+        self.ownerState.pending[sequence] = OwnerState.PendingChange(remaining: answers, completion: completion)
+        if let record {
+            self.logTopology(record, sequence: sequence)
+        }
+        guard self.count > 1 else { return }
         for shard in 1..<self.count {
             self.send(.applyTopology(sequence: sequence, changes: changes), to: shard)
         }

@@ -58,6 +58,8 @@ public final class Shard {
     var resumableConnections: Deque<ConnectionID> = []
     /// Connections whose client has sent `close` while channels held frames back.
     var drainingConnections: [ConnectionID] = []
+    /// What has been written for the commit log, and who waits for it.
+    var log: ShardLog
     var confirmDirty: [ChannelAddress] = []
     var windowDebtors: [ConnectionID] = []
     var told: [Confirms.Told] = []
@@ -96,6 +98,7 @@ public final class Shard {
         self.now = now
         self.topology = Topology(seed: random.next())
         self.owner = TopologyOwner()
+        self.log = ShardLog(isOn: settings.isDurable)
         self.outboxes = Array(repeating: nil, count: count)
         self.heldBytesByShard = Array(repeating: 0, count: count)
     }
@@ -241,6 +244,7 @@ public final class Shard {
         self.dispatchTouchedQueues()
         self.reportWindowDebts()
         self.flushConfirms()
+        self.flushLog()
         self.store.compactIfWorthwhile()
         self.updateMemoryAlarm()
     }

@@ -26,6 +26,8 @@ enum ShardLimits {
     static let firstBatchBytes = 4096
     /// Room a batch begins with at most; larger ones have grown.
     static let keptBatchBytes = 256 * 1024
+    /// Ranges of settled messages in one record of the log.
+    static let settledRanges = 1024
     /// First allocation for a body that arrives in pieces; grows with what arrives.
     static let firstBodyAllocation = 128 * 1024
     /// Octets of messages buffered in one transaction before the channel is refused.

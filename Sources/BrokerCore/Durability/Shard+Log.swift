@@ -1,0 +1,241 @@
+internal import AMQPProtocol
+internal import DequeModule
+
+/// Writing to the commit log, and answering those who wait for it.
+extension Shard {
+    // MARK: The driver's side
+
+    /// Takes what has been written for the log since the last time; it is submitted before anything else goes out.
+    ///
+    /// Call after ``endTurn(now:)``, before outputs and outboxes are taken: other shards and clients must not hear of
+    /// a change that somebody else's record could overtake in the log.
+    public func takeLogRecords() -> LogRecords? {
+        guard let records = self.log.batch else { return nil }
+        self.log.batch = nil
+        self.log.lastCount = records.count
+        return records
+    }
+
+    /// Everything up to the records of that number is durable.
+    public func logCommitted(upTo number: UInt64, now: BrokerInstant) {
+        self.now = now
+        while let next = self.log.waiters.first, next.number <= number {
+            self.log.waiters.removeFirst()
+            self.answer(next.waiter)
+        }
+        while let next = self.log.credits.first, next.number <= number {
+            self.log.credits.removeFirst()
+            if next.connection.shard == self.index {
+                self.returnCredit(ConnectionID(rawValue: next.connection.id), next.bytes)
+            } else {
+                self.sendCredit(next.connection, next.bytes)
+            }
+        }
+        self.runLocalCommands()
+    }
+
+    private func answer(_ waiter: ShardLog.Waiter) {
+        switch waiter {
+        case .confirms(let address, let first, let count):
+            guard let channel = self.channel(address) else { return }
+            for sequence in first..<first + count {
+                channel.pointee.confirms.answer(sequence, isRejected: false)
+            }
+            self.confirmsChanged(channel)
+        case .accepted(let origin, let sequence):
+            self.sendAccepted(origin, sequence)
+        case .commit(let address):
+            guard let channel = self.channel(address) else { return }
+            self.commitAnswered(channel, isRejected: false)
+        case .topology(let sequence):
+            self.topologyApplied(sequence)
+        }
+    }
+
+    // MARK: Records
+
+    /// Reserves a record in the batch under way.
+    @inline(__always)
+    func appendLog(_ type: LogRecordType, size: Int) -> UnsafeMutableRawPointer {
+        if let batch = self.log.batch {
+            return batch.append(type, size: size)
+        }
+        return self.startLogBatch().append(type, size: size)
+    }
+
+    private func startLogBatch() -> LogRecords {
+        let room = min(max(self.log.lastCount, ShardLimits.firstBatchBytes), ShardLimits.keptBatchBytes)
+        let batch = LogRecords(number: self.log.nextNumber, capacity: room)
+        self.log.nextNumber += 1
+        self.log.batch = batch
+        return batch
+    }
+
+    /// Has somebody wait for the batch under way.
+    private func wait(_ waiter: ShardLog.Waiter) {
+        let batch = self.log.batch ?? self.startLogBatch()
+        self.log.waiters.append((batch.number, waiter))
+    }
+
+    /// Writes a change of the topology; its sequence is answered by ``topologyApplied(_:)`` when it is durable.
+    func logTopology(_ record: [UInt8], sequence: UInt64) {
+        record.withUnsafeBytes { bytes in
+            let base = self.appendLog(.topology, size: bytes.count)
+            UnsafeMutableRawBufferPointer(start: base, count: bytes.count).copyMemory(from: bytes)
+        }
+        self.wait(.topology(sequence: sequence))
+    }
+
+    /// Writes a message with the places it gets, ``ShardLog/places``.
+    func logMessage(_ message: MessageView, _ flags: QueueEntry.Flags) {
+        let count = self.log.places.count
+        let size = PublishRecord.size(
+            queues: count,
+            namesSize: message.namesSize,
+            propertiesSize: message.propertiesSize,
+            bodySize: message.bodySize
+        )
+        let base = self.appendLog(.publish, size: size)
+        self.log.places.withUnsafeBufferPointer { places in
+            PublishRecord.write(message, flags: flags, places: places, at: base)
+        }
+        self.log.places.removeAll(keepingCapacity: true)
+    }
+
+    /// Puts a stored message, with one reference for the queue, into a durable queue of this shard.
+    @inline(never)
+    func enqueueDurably(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ entry: QueueEntry,
+        from channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        self.notePlace(queue)
+        let view = self.store.record(entry.slot).view
+        self.logMessage(view, entry.flags)
+        self.enqueue(queue, entry)
+        self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
+        if channel.pointee.mode == .confirm {
+            let sequence = channel.pointee.confirms.addOpen(count: 1)
+            self.waitToConfirm(self.address(of: channel), sequence)
+        }
+    }
+
+    /// Notes the place a message is about to get in a queue.
+    @inline(__always)
+    func notePlace(_ queue: UnsafeMutablePointer<QueueState>) {
+        self.log.places.append(DurablePlace(queue: queue.pointee.info.durableID, sequence: queue.pointee.nextSequence))
+    }
+
+    /// Writes a message that has got its places and counts it against its connection's window.
+    func logPlaced(_ slot: UInt32, _ flags: QueueEntry.Flags, from channel: UnsafeMutablePointer<ChannelState>) {
+        let view = self.store.record(slot).view
+        self.logMessage(view, flags)
+        self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
+    }
+
+    /// Answers a publish, if it wants an answer, when the batch under way is durable.
+    func waitForLog(_ channel: UnsafeMutablePointer<ChannelState>, _ sequence: UInt64) {
+        switch channel.pointee.mode {
+        case .plain: break
+        case .confirm: self.waitToConfirm(self.address(of: channel), sequence)
+        case .transaction: self.waitToCommit(self.address(of: channel))
+        }
+    }
+
+    /// Counts a publish against its connection's window until the log has it.
+    func waitForLog(_ channel: UnsafeMutablePointer<ChannelState>, bytes: Int) {
+        let connection = channel.pointee.connection
+        let size = bytes + 64
+        connection.pointee.outstandingBytes += size
+        if connection.pointee.outstandingBytes > ShardLimits.publisherWindowBytes {
+            self.setPause(connection, .publisherWindow, true)
+        }
+        self.waitForCredit(ConnectionAddress(shard: self.index, id: connection.pointee.id.rawValue), size)
+    }
+
+    /// Gives a connection its window back when the batch under way is durable.
+    func waitForCredit(_ connection: ConnectionAddress, _ bytes: Int) {
+        let number = (self.log.batch ?? self.startLogBatch()).number
+        if let last = self.log.credits.last, last.number == number, last.connection == connection {
+            self.log.credits[self.log.credits.count - 1].bytes += bytes
+        } else {
+            self.log.credits.append((number, connection, bytes))
+        }
+    }
+
+    /// Confirms a publish when the batch under way is durable.
+    func waitToConfirm(_ channel: ChannelAddress, _ sequence: UInt64) {
+        if let last = self.log.waiters.last, last.number == self.log.batch?.number,
+            case .confirms(channel, let first, let count) = last.waiter, first + count == sequence
+        {
+            self.log.waiters[self.log.waiters.count - 1].waiter = .confirms(channel, first: first, count: count + 1)
+        } else {
+            self.wait(.confirms(channel, first: sequence, count: 1))
+        }
+    }
+
+    /// Answers a publish of another shard when the batch under way is durable.
+    func waitToAccept(_ origin: ChannelAddress, _ sequence: UInt64) {
+        self.wait(.accepted(origin, sequence: sequence))
+    }
+
+    /// Answers a commit of this shard when the batch under way is durable.
+    func waitToCommit(_ channel: ChannelAddress) {
+        self.wait(.commit(channel))
+    }
+
+    // MARK: Settlements
+
+    /// A message of a durable queue is not needed any more.
+    @inline(__always)
+    func logSettled(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ flags: QueueEntry.Flags) {
+        if queue.pointee.isLogged && flags.contains(.persistent) {
+            self.noteSettled(queue.pointee.info.durableID, sequence)
+        }
+    }
+
+    @inline(never)
+    private func noteSettled(_ queue: UInt64, _ sequence: UInt64) {
+        if self.log.settledQueue != queue || self.log.settled.count == ShardLimits.settledRanges {
+            self.flushSettled()
+            self.log.settledQueue = queue
+        }
+        if let last = self.log.settled.last, last.first + last.count == sequence {
+            self.log.settled[self.log.settled.count - 1].count += 1
+        } else {
+            self.log.settled.append(SequenceRange(first: sequence, count: 1))
+        }
+    }
+
+    /// A message of a durable queue has been handed to a consumer that may not acknowledge it before a crash.
+    @inline(__always)
+    func logDelivered(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ flags: QueueEntry.Flags) {
+        guard queue.pointee.isLogged, flags.contains(.persistent), sequence >= queue.pointee.deliveredUpTo else {
+            return
+        }
+        queue.pointee.deliveredUpTo = sequence + 1
+        if !queue.pointee.isDeliveredNoted {
+            queue.pointee.isDeliveredNoted = true
+            self.log.deliveredQueues.append(queue)
+        }
+    }
+
+    /// Writes what the turn has settled and delivered.
+    func flushLog() {
+        guard self.log.isOn else { return }
+        for queue in self.log.deliveredQueues {
+            queue.pointee.isDeliveredNoted = false
+            let base = self.appendLog(.delivered, size: DeliveredRecord.size)
+            DeliveredRecord.write(queue: queue.pointee.info.durableID, upTo: queue.pointee.deliveredUpTo, at: base)
+        }
+        self.log.deliveredQueues.removeAll(keepingCapacity: true)
+        self.flushSettled()
+    }
+
+    private func flushSettled() {
+        guard !self.log.settled.isEmpty else { return }
+        let base = self.appendLog(.settle, size: SettleRecord.size(ranges: self.log.settled.count))
+        SettleRecord.write(queue: self.log.settledQueue, ranges: self.log.settled, at: base)
+        self.log.settled.removeAll(keepingCapacity: true)
+    }
+}

@@ -1,0 +1,44 @@
+internal import DequeModule
+
+/// What a shard remembers of the commit log.
+///
+/// The shard writes records into a batch; the driver takes the batch at the end of the turn and says later that it is
+/// durable. Who waits for that is remembered by the batch's number, in order: batches become durable in order.
+struct ShardLog {
+    /// Somebody who is told when a batch is durable.
+    enum Waiter {
+        /// A channel of this shard in confirm mode: its publishes from `first` on.
+        case confirms(ChannelAddress, first: UInt64, count: UInt64)
+        /// A channel of another shard, in confirm mode or committing.
+        case accepted(ChannelAddress, sequence: UInt64)
+        /// A channel of this shard that commits.
+        case commit(ChannelAddress)
+        /// A change of the topology.
+        case topology(sequence: UInt64)
+    }
+
+    /// Whether there is a log; without one nothing is durable and nobody waits.
+    let isOn: Bool
+    /// The batch being filled.
+    var batch: LogRecords?
+    var nextNumber: UInt64 = 1
+    /// Octets the last batch had: the next one begins with as many.
+    var lastCount = 0
+    /// Who waits, by the number of the batch.
+    var waiters: Deque<(number: UInt64, waiter: Waiter)> = []
+
+    /// Connections whose publishes may take as many octets again when a batch is durable.
+    var credits: Deque<(number: UInt64, connection: ConnectionAddress, bytes: Int)> = []
+
+    /// Settled messages of one queue that no record tells yet.
+    var settledQueue: UInt64 = 0
+    var settled: [SequenceRange] = []
+    /// Queues that have handed out messages since the last turn.
+    var deliveredQueues: [UnsafeMutablePointer<QueueState>] = []
+    /// Durable queues of this shard a message goes to, with the place it gets there; kept for its memory.
+    var places: [DurablePlace] = []
+
+    init(isOn: Bool) {
+        self.isOn = isOn
+    }
+}
