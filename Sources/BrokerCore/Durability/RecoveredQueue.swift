@@ -1,0 +1,146 @@
+import DequeModule
+
+/// A durable queue while its records are read back.
+///
+/// Invariants:
+/// 1. `entries` is ordered by sequence, and every sequence is in it at most once.
+/// 2. The first entry is live. An entry that is settled holds no octets any more.
+/// 3. Every sequence that any record has named for the queue is below ``nextSequence``.
+struct RecoveredQueue {
+    private struct Entry {
+        let sequence: UInt64
+        /// Nil once it is settled.
+        var message: RecoveredMessage?
+    }
+
+    /// A live message.
+    struct Message: Equatable {
+        /// Its place in the queue's order of publishing.
+        let sequence: UInt64
+        /// Its octets and flags; queues share the octets.
+        let message: RecoveredMessage
+        /// Whether a consumer may have seen it before.
+        let isRedelivered: Bool
+    }
+
+    /// What was declared.
+    var definition: DurableQueue
+    /// The place of the next message.
+    private(set) var nextSequence: UInt64 = 0
+    /// Messages below were handed out.
+    private(set) var deliveredUpTo: UInt64 = 0
+    /// The number of live messages.
+    private(set) var count = 0
+    private var entries: Deque<Entry> = []
+
+    /// Settled entries between live ones that are kept whatever the number of live ones.
+    private static let keptHoles = 64
+
+    /// Makes a queue without messages.
+    init(_ definition: DurableQueue) {
+        self.definition = definition
+    }
+
+    /// The live messages in order.
+    var messages: some Sequence<Message> {
+        self.entries.lazy.compactMap { [deliveredUpTo] entry in
+            entry.message.map {
+                Message(sequence: entry.sequence, message: $0, isRedelivered: entry.sequence < deliveredUpTo)
+            }
+        }
+    }
+
+    /// Live messages and those settled between them that still have a place in memory.
+    var entryCount: Int { self.entries.count }
+
+    // MARK: Changing
+
+    /// Puts a message in its place; one that is there stays.
+    mutating func insert(_ message: RecoveredMessage, at sequence: UInt64) {
+        // The reader refuses the one sequence that has none after it.
+        self.nextSequence = max(self.nextSequence, sequence + 1)
+        guard let last = self.entries.last, last.sequence >= sequence else {
+            self.entries.append(Entry(sequence: sequence, message: message))
+            self.count += 1
+            return
+        }
+        // Only records that are read again are out of order.
+        let index = self.index(of: sequence)
+        if self.entries[index].sequence != sequence {
+            self.entries.insert(Entry(sequence: sequence, message: message), at: index)
+        } else if self.entries[index].message == nil {
+            self.entries[index].message = message
+        } else {
+            return
+        }
+        self.count += 1
+    }
+
+    /// Lets go of messages; those that are not there need not be.
+    mutating func settle(_ ranges: [SequenceRange]) {
+        for range in ranges {
+            self.nextSequence = max(self.nextSequence, range.end)
+            var index = self.index(of: range.first)
+            while index < self.entries.count, self.entries[index].sequence < range.end {
+                self.drop(index)
+                index += 1
+            }
+        }
+        self.trim()
+    }
+
+    /// Notes how far messages were handed out.
+    mutating func deliver(upTo sequence: UInt64) {
+        self.nextSequence = max(self.nextSequence, sequence)
+        self.deliveredUpTo = max(self.deliveredUpTo, sequence)
+    }
+
+    /// Lets go of all messages below a sequence but those in ranges, which are ascending and disjoint.
+    mutating func purge(upTo sequence: UInt64, keeping kept: [SequenceRange]) {
+        self.nextSequence = max(self.nextSequence, sequence)
+        var rest = kept[...]
+        var index = 0
+        while index < self.entries.count, self.entries[index].sequence < sequence {
+            let current = self.entries[index].sequence
+            while let range = rest.first, range.end <= current {
+                rest.removeFirst()
+            }
+            if current < rest.first?.first ?? .max {
+                self.drop(index)
+            }
+            index += 1
+        }
+        self.trim()
+    }
+
+    private mutating func drop(_ index: Int) {
+        guard self.entries[index].message != nil else { return }
+        self.entries[index].message = nil
+        self.count -= 1
+    }
+
+    /// Takes settled entries out: those in front at once, those between others when they are more than half of all.
+    private mutating func trim() {
+        while let first = self.entries.first, first.message == nil {
+            self.entries.removeFirst()
+        }
+        if self.entries.count - self.count > self.count + Self.keptHoles {
+            self.entries.removeAll { $0.message == nil }
+        }
+    }
+
+    /// The index of the first entry whose sequence is not below one.
+    private func index(of sequence: UInt64) -> Int {
+        var lower = 0
+        var upper = self.entries.count
+        while lower < upper {
+            let middle = (lower + upper) / 2
+            if self.entries[middle].sequence < sequence {
+                lower = middle + 1
+            } else {
+                upper = middle
+            }
+        }
+        return lower
+    }
+}

@@ -1,0 +1,203 @@
+import AMQPProtocol
+
+/// What is live after a start: fed with the records of the commit log in their order.
+///
+/// Invariants:
+///
+/// 1. Every record is a fact that may be told again: a state that has read some last part of the log reads that part
+///    once more without a change. So live state can be written again between ``LogRecordType/snapshotBegin`` and
+///    ``LogRecordType/snapshotEnd``, whole or torn, as long as older files are removed oldest first.
+/// 2. A record that throws has changed nothing.
+/// 3. Both ends of every binding are there, predeclared or recovered.
+/// 4. Records of queues that are not there, because they were deleted, change nothing but ``nextDurableID``.
+public struct RecoveredState {
+    /// A name in a virtual host.
+    private struct Key: Hashable, Comparable {
+        let virtualHost: ShortString
+        let name: ShortString
+
+        static func < (left: Key, right: Key) -> Bool {
+            (left.virtualHost, left.name) < (right.virtualHost, right.name)
+        }
+    }
+
+    /// A virtual host.
+    struct Host: Equatable {
+        /// Its name.
+        let name: ShortString
+        /// The most queues there may be; nil is no limit.
+        let maxQueues: Int?
+    }
+
+    /// A durable exchange.
+    struct RecoveredExchange: Equatable {
+        /// The virtual host it belongs to.
+        let virtualHost: ShortString
+        /// What was declared.
+        let definition: ExchangeDefinition
+    }
+
+    /// A binding between what is durable.
+    struct RecoveredBinding: Equatable {
+        /// The virtual host of both ends.
+        let virtualHost: ShortString
+        /// What it is.
+        let definition: BindingDefinition
+    }
+
+    /// A number that no record has given to a queue, nor any higher one.
+    private(set) var nextDurableID: UInt64 = 1
+    /// Limits by name; nil is no limit.
+    private var hosts: [ShortString: Int?] = ["/": nil]
+    private var exchangesByName: [Key: ExchangeDefinition] = [:]
+    private var queueNumbers: [Key: UInt64] = [:]
+    private var queuesByNumber: [UInt64: RecoveredQueue] = [:]
+    private var boundEnds = RecoveredBindings()
+
+    private static let predeclared = Set(VirtualHost.predeclared.map(\.name))
+
+    /// Begins with what a broker has that never ran.
+    public init() {}
+
+    // MARK: Feeding
+
+    /// Reads the next record of the log.
+    ///
+    /// Octets that are needed later are copied. Throws, without a change, when the record means nothing to us.
+    public mutating func apply(_ type: UInt8, _ payload: UnsafeRawBufferPointer) throws(RecordError) {
+        guard let known = LogRecordType(rawValue: type) else { throw .unknownType(type) }
+        switch known {
+        case .topology:
+            for change in try TopologyRecord.decode(payload) {
+                self.apply(change)
+            }
+        case .publish:
+            self.apply(try PublishRecord(payload))
+        case .settle:
+            let record = try SettleRecord(payload)
+            self.note(record.queue)
+            self.queuesByNumber[record.queue]?.settle(record.ranges)
+        case .delivered:
+            let record = try DeliveredRecord(payload)
+            self.note(record.queue)
+            self.queuesByNumber[record.queue]?.deliver(upTo: record.upTo)
+        case .purge:
+            let record = try PurgeRecord(payload)
+            self.note(record.queue)
+            self.queuesByNumber[record.queue]?.purge(upTo: record.upTo, keeping: record.kept)
+        case .snapshotBegin, .snapshotEnd:
+            // What stands between them is told again, which the first invariant allows.
+            break
+        }
+    }
+
+    private mutating func apply(_ record: PublishRecord) {
+        var message: RecoveredMessage?
+        for index in 0..<record.placeCount {
+            let place = record.place(index)
+            self.note(place.queue)
+            guard self.queuesByNumber[place.queue] != nil else { continue }
+            // One copy, made when the first queue wants it.
+            let copy = message ?? record.message
+            message = copy
+            self.queuesByNumber[place.queue]?.insert(copy, at: place.sequence)
+        }
+    }
+
+    private mutating func apply(_ change: RecoveredChange) {
+        switch change {
+        case .addVirtualHost(let name):
+            self.know(name)
+        case .limitQueues(let host, let limit):
+            self.hosts.updateValue(limit, forKey: host)
+        case .addExchange(let host, let definition):
+            self.know(host)
+            guard !Self.predeclared.contains(definition.name) else { return }
+            self.exchangesByName[Key(virtualHost: host, name: definition.name)] = definition
+        case .removeExchange(let host, let name):
+            guard self.exchangesByName.removeValue(forKey: Key(virtualHost: host, name: name)) != nil else { return }
+            self.boundEnds.removeAll(of: .init(virtualHost: host, kind: .exchange, name: name))
+        case .addQueue(let queue):
+            self.add(queue)
+        case .removeQueue(let host, let name, let durableID):
+            self.note(durableID)
+            // By name alone: another number is there only when records are read again, and then comes back later.
+            self.removeQueue(Key(virtualHost: host, name: name))
+        case .addBinding(let host, let binding):
+            guard self.hasEnds(of: binding, in: host) else { return }
+            self.boundEnds.insert(binding, in: host)
+        case .removeBinding(let host, let binding):
+            self.boundEnds.remove(binding, in: host)
+        }
+    }
+
+    private mutating func add(_ queue: DurableQueue) {
+        self.know(queue.virtualHost)
+        self.note(queue.durableID)
+        let key = Key(virtualHost: queue.virtualHost, name: queue.name)
+        guard self.queueNumbers[key] != queue.durableID else { return }
+        // Names and numbers are unique; when records are read again, the last one is right.
+        self.removeQueue(key)
+        if let other = self.queuesByNumber[queue.durableID]?.definition {
+            self.removeQueue(Key(virtualHost: other.virtualHost, name: other.name))
+        }
+        self.queueNumbers[key] = queue.durableID
+        self.queuesByNumber[queue.durableID] = RecoveredQueue(queue)
+    }
+
+    private mutating func removeQueue(_ key: Key) {
+        guard let number = self.queueNumbers.removeValue(forKey: key) else { return }
+        self.queuesByNumber[number] = nil
+        self.boundEnds.removeAll(of: .init(virtualHost: key.virtualHost, kind: .queue, name: key.name))
+    }
+
+    private mutating func know(_ host: ShortString) {
+        if self.hosts[host] == nil {
+            self.hosts.updateValue(nil, forKey: host)
+        }
+    }
+
+    private mutating func note(_ durableID: UInt64) {
+        // No queue has the last number; only a record that is not ours names it.
+        guard durableID != .max else { return }
+        self.nextDurableID = max(self.nextDurableID, durableID + 1)
+    }
+
+    private func hasEnds(of binding: BindingDefinition, in host: ShortString) -> Bool {
+        guard self.hosts[host] != nil, self.hasExchange(binding.source, in: host) else { return false }
+        switch binding.kind {
+        case .exchange: return self.hasExchange(binding.destination, in: host)
+        case .queue: return self.queueNumbers[Key(virtualHost: host, name: binding.destination)] != nil
+        }
+    }
+
+    private func hasExchange(_ name: ShortString, in host: ShortString) -> Bool {
+        Self.predeclared.contains(name) || self.exchangesByName[Key(virtualHost: host, name: name)] != nil
+    }
+
+    // MARK: Listing
+
+    /// The virtual hosts by name, `/` among them.
+    var virtualHosts: [Host] {
+        self.hosts.map { Host(name: $0.key, maxQueues: $0.value) }.sorted { $0.name < $1.name }
+    }
+
+    /// The durable exchanges by virtual host and name, without the predeclared ones.
+    var exchanges: [RecoveredExchange] {
+        self.exchangesByName.sorted { $0.key < $1.key }.map {
+            RecoveredExchange(virtualHost: $0.key.virtualHost, definition: $0.value)
+        }
+    }
+
+    /// The durable queues by virtual host and name.
+    ///
+    /// Copies share the messages; they cost no octets.
+    var queues: [RecoveredQueue] {
+        self.queueNumbers.sorted { $0.key < $1.key }.compactMap { self.queuesByNumber[$0.value] }
+    }
+
+    /// The bindings between what is durable by virtual host, source, destination, routing key and arguments.
+    var bindings: [RecoveredBinding] {
+        self.boundEnds.ordered.map { RecoveredBinding(virtualHost: $0.virtualHost, definition: $0.binding) }
+    }
+}
