@@ -78,6 +78,12 @@ extension CommitLog {
         self.spares.append(SpareFile(sequence: sequence))
     }
 
+    /// Whether a change of files is near and would have to make one.
+    var wantsSpare: Bool {
+        guard let current = self.current, self.spares.isEmpty, self.begun == nil else { return false }
+        return current.room < self.options.fileBytes / 2
+    }
+
     /// The number of the next file: above every number in use, as spare files keep theirs.
     private var nextSequence: UInt64 {
         max(self.held.last?.sequence ?? 0, self.spares.map(\.sequence).max() ?? 0, self.begun?.sequence ?? 0) + 1

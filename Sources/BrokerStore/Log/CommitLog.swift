@@ -159,6 +159,12 @@ public final class CommitLog {
         self.endsWithMarker = true
     }
 
+    /// Syncs what was written without a sync, and leaves alone what is staged.
+    public func sync() throws(StoreError) {
+        try self.checkUsable()
+        try self.syncCurrent()
+    }
+
     /// Commits, marks and syncs: what a clean stop leaves needs no guess at the next start.
     public func close() throws(StoreError) {
         try self.commit()
