@@ -75,6 +75,21 @@ public final class SimulatedBroker {
     /// Output blocks that shards hold; none when nothing is pending.
     public var lentBlocks: Int { self.memories.reduce(0) { $0 + $1.lentBlocks } }
 
+    /// Goes on with what a log holds, before the first connection, as a start does.
+    public func restore(_ records: [DurableRecord]) throws {
+        var state = RecoveredState()
+        for record in records {
+            try record.payload.withUnsafeBytes { payload throws in
+                try state.apply(record.type, payload)
+            }
+        }
+        let plan = self.shards[0].planRestore(state)
+        for shard in self.shards {
+            shard.restore(plan, now: self.now)
+        }
+        self.durableRecords = records
+    }
+
     /// Accepts a socket, round robin over the shards unless `shard` says which.
     public func connect(shard: Int? = nil, isLoopback: Bool = true) -> Socket {
         let chosen = shard ?? self.nextShard

@@ -196,6 +196,19 @@ struct TopologyOwner {
         return .declaredQueue(definition.name, [.addQueue(definition)])
     }
 
+    /// Gives a queue of the last process its place.
+    mutating func restore(_ queue: DurableQueue, home: UInt16) throws(Violation) -> QueueDefinition {
+        let address = self.slots.allocate(on: home)
+        do throws(Violation) {
+            let definition = try queue.definition(at: address)
+            self.remember(definition)
+            return definition
+        } catch {
+            self.slots.release(address)
+            throw error
+        }
+    }
+
     /// What changes when the home shard has removed a queue, by request or because its time had come.
     ///
     /// Nothing when the queue is not there any more, because somebody else was first.

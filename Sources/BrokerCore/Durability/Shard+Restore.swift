@@ -1,0 +1,129 @@
+internal import AMQPProtocol
+
+/// What every shard does to go on where the last process ended.
+///
+/// `@unchecked Sendable`: nobody changes it once it is made, and its messages are values.
+public final class RestorePlan: @unchecked Sendable {
+    /// Steps from an empty topology to the recovered one.
+    let changes: [TopologyChange]
+    /// The queues with their messages, by where they live now.
+    let queues: [(address: QueueAddress, queue: RecoveredQueue)]
+    /// What could not be restored, one line each.
+    public let complaints: [String]
+
+    init(
+        changes: [TopologyChange],
+        queues: [(address: QueueAddress, queue: RecoveredQueue)],
+        complaints: [String]
+    ) {
+        self.changes = changes
+        self.queues = queues
+        self.complaints = complaints
+    }
+
+    /// Durable queues.
+    public var queueCount: Int { self.queues.count }
+    /// Messages on them.
+    public var messageCount: Int { self.queues.reduce(0) { $0 + $1.queue.count } }
+}
+
+/// Going on with what the log has.
+extension Shard {
+    /// Gives every recovered queue a place; on shard 0, before anything else.
+    public func planRestore(_ state: RecoveredState) -> RestorePlan {
+        precondition(self.index == 0, "only the owner of the topology gives places")
+        var changes: [TopologyChange] = []
+        var places: [(QueueAddress, RecoveredQueue)] = []
+        var complaints: [String] = []
+        for host in state.virtualHosts {
+            if self.topology.virtualHost(named: host.name) == nil {
+                changes.append(.addVirtualHost(host.name))
+            }
+            if host.maxQueues != nil {
+                changes.append(.limitQueues(virtualHost: host.name, host.maxQueues))
+            }
+        }
+        for exchange in state.exchanges {
+            changes.append(.addExchange(virtualHost: exchange.virtualHost, exchange.definition))
+        }
+        self.owner.nextDurableID = max(self.owner.nextDurableID, state.nextDurableID)
+        var lost: Set<BindingEnd> = []
+        for (number, queue) in state.queues.enumerated() {
+            do throws(Violation) {
+                let definition = try self.owner.restore(queue.definition, home: UInt16(number % Int(self.count)))
+                changes.append(.addQueue(definition))
+                places.append((definition.address, queue))
+            } catch {
+                lost.insert(BindingEnd(virtualHost: queue.definition.virtualHost, name: queue.definition.name))
+                complaints.append(
+                    "queue '\(queue.definition.name)' in vhost '\(queue.definition.virtualHost)' with "
+                        + "\(queue.count) messages is not restored: \(error)"
+                )
+            }
+        }
+        for binding in state.bindings {
+            let end = BindingEnd(virtualHost: binding.virtualHost, name: binding.definition.destination)
+            if binding.definition.kind == .queue && lost.contains(end) { continue }
+            changes.append(.addBinding(virtualHost: binding.virtualHost, binding.definition))
+        }
+        return RestorePlan(changes: changes, queues: places, complaints: complaints)
+    }
+
+    private struct BindingEnd: Hashable {
+        let virtualHost: ShortString
+        let name: ShortString
+    }
+
+    /// Takes over the topology and the messages of the queues that live here; on every shard, before the first
+    /// connection.
+    public func restore(_ plan: RestorePlan, now: BrokerInstant) {
+        self.now = now
+        self.applyChanges(plan.changes)
+        for (address, recovered) in plan.queues where address.shard == self.index {
+            guard let queue = self.queue(address) else { continue }
+            self.restore(recovered, queue)
+        }
+        self.updateMemoryAlarm()
+    }
+
+    private func restore(_ recovered: RecoveredQueue, _ queue: UnsafeMutablePointer<QueueState>) {
+        queue.pointee.deliveredUpTo = recovered.deliveredUpTo
+        var remaining = UInt64(recovered.count)
+        var isInRow = false
+        queue.pointee.headSequence = recovered.nextSequence
+        for message in recovered.messages {
+            // What stands in a row up to the end goes to the ring; what comes before a gap is as if it had come back.
+            if !isInRow && message.sequence + remaining == recovered.nextSequence {
+                isInRow = true
+                queue.pointee.headSequence = message.sequence
+            }
+            remaining -= 1
+            var flags = message.message.flags
+            if message.isRedelivered {
+                flags.insert(.redelivered)
+            }
+            let entry = QueueEntry(slot: self.store(message.message), flags: flags)
+            if isInRow {
+                queue.pointee.ready.append(entry)
+            } else {
+                queue.pointee.requeued.insert(message.sequence, entry)
+            }
+        }
+    }
+
+    private func store(_ message: RecoveredMessage) -> UInt32 {
+        message.withView { view in
+            let (slot, record) = self.store.add(
+                namesSize: view.namesSize,
+                propertiesSize: view.propertiesSize,
+                bodySize: view.bodySize,
+                references: 1
+            )
+            let names = record.names
+            Bytes.copy(names, view.names, view.namesSize)
+            Bytes.copy(names + view.namesSize, view.properties, view.propertiesSize)
+            Bytes.copy(names + (view.namesSize + view.propertiesSize), view.body, view.bodySize)
+            return slot
+        }
+    }
+}
