@@ -59,7 +59,7 @@ let package = Package(
         .target(
             name: "BrokerServer",
             dependencies: [
-                "AMQPProtocol", "BrokerCore", "CMalloc",
+                "AMQPProtocol", "BrokerCore", "BrokerStore", "CMalloc",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

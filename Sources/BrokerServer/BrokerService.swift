@@ -13,6 +13,9 @@ public actor BrokerService: Service {
     private let logger: Logger
     private let onReady: @Sendable ([BoundListener]) -> Void
     private var shards: ShardDirectory?
+    /// What makes serving impossible.
+    private let failures: AsyncStream<String>
+    private let failing: AsyncStream<String>.Continuation
     private var listeners: [any Channel] = []
 
     /// Makes the service; `onReady` is called once it listens, with plain listeners first.
@@ -24,14 +27,27 @@ public actor BrokerService: Service {
         self.options = options
         self.logger = logger
         self.onReady = onReady
+        (self.failures, self.failing) = AsyncStream.makeStream(of: String.self)
     }
 
     /// Serves until the task or its service group is told to stop.
     public func run() async throws {
         try await self.start()
-        // Ends by graceful shutdown or by cancellation; both mean stop.
-        try? await gracefulShutdown()
+        let failures = self.failures
+        // Ends by graceful shutdown, by cancellation, or because the commit log can be written no more; all mean stop.
+        let failure = await withTaskGroup(of: String?.self) { group in
+            group.addTask {
+                try? await gracefulShutdown()
+                return nil
+            }
+            group.addTask {
+                await failures.first { _ in true }
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
         await self.stop()
+        if let failure { throw StartFailure("stopped because \(failure)") }
     }
 
     /// Starts loops and listeners; afterwards connections are accepted.
@@ -44,7 +60,12 @@ public actor BrokerService: Service {
             if let tls = self.options.tls { try TLSContext.make(tls) } else { nil }
         let shards: ShardDirectory
         do {
-            shards = try await ShardDirectory.start(self.options, logger: self.logger)
+            let failing = self.failing
+            shards = try await ShardDirectory.start(self.options, logger: self.logger) { error in
+                failing.yield("the commit log cannot be written: \(error)")
+            }
+        } catch let failure as StartFailure {
+            throw failure
         } catch {
             throw StartFailure("cannot start the event loops: \(error)")
         }

@@ -11,6 +11,8 @@ public struct ServerOptions: Sendable {
     public var tls: TLSOptions?
     /// Number of event loops, each with its share of connections and queues.
     public var shards: Int = 1
+    /// Where durable things are kept; nil keeps everything in memory.
+    public var dataDirectory: String?
     /// Settings of the core, as far as they have no property of their own below.
     var broker = BrokerSettings()
     /// The user that exists from the start.

@@ -71,11 +71,13 @@ enum Serve {
     }
 
     private static func prepareStorage(_ configuration: ServeConfiguration, _ logger: Logger) throws(StartFailure) {
-        if let directory = configuration.dataDirectory, let reason = Machine.whyUnusable(directory: directory) {
-            throw StartFailure("cannot use data directory \(directory): \(reason)")
+        guard !configuration.isEphemeral else { return }
+        guard let directory = configuration.dataDirectory else {
+            logger.warning("without --data-dir messages and definitions are kept in memory; they end with the process")
+            return
         }
-        if !configuration.isEphemeral {
-            logger.warning("this version keeps messages and definitions in memory only; they end with the process")
+        if let reason = Machine.whyUnusable(directory: directory) {
+            throw StartFailure("cannot use data directory \(directory): \(reason)")
         }
     }
 

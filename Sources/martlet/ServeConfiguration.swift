@@ -33,6 +33,7 @@ struct ServeConfiguration {
         self.server.defaultPassword = try sources.text(.defaultPassword) ?? self.server.defaultPassword
         self.dataDirectory = try sources.text(.dataDirectory)
         self.isEphemeral = try sources.flag(.ephemeral) ?? false
+        self.server.dataDirectory = self.isEphemeral ? nil : self.dataDirectory
         self.logThreshold = try sources.choice(.logLevel, of: LogThreshold.self) ?? .info
         self.logFormat = try sources.choice(.logFormat, of: LogFormat.self) ?? .text
         try self.readLimits(sources, memoryBytes: memoryBytes)

@@ -10,7 +10,7 @@ import AMQPProtocol
 /// 2. A record that throws has changed nothing.
 /// 3. Both ends of every binding are there, predeclared or recovered.
 /// 4. Records of queues that are not there, because they were deleted, change nothing but ``nextDurableID``.
-public struct RecoveredState {
+public struct RecoveredState: Sendable {
     /// A name in a virtual host.
     private struct Key: Hashable, Comparable {
         let virtualHost: ShortString

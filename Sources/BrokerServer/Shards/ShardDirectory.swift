@@ -1,4 +1,5 @@
 internal import BrokerCore
+internal import BrokerStore
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -10,9 +11,18 @@ struct ShardDirectory: Sendable {
     private let loops: [NIOLoopBound<ShardLoop>]
     private let byEventLoop: [ObjectIdentifier: NIOLoopBound<ShardLoop>]
     private let mailboxes: [Mailbox<ShardBatch>]
+    private let durableLog: DurableLog?
+    private let logger: Logger
 
     /// Starts the loops and makes a shard on each; all exist before the first connection is accepted.
-    static func start(_ options: ServerOptions, logger: Logger) async throws -> ShardDirectory {
+    ///
+    /// With a data directory they go on with what it holds; `onFailure` is called when it cannot be written any more.
+    static func start(
+        _ options: ServerOptions,
+        logger: Logger,
+        onFailure: @escaping @Sendable (StoreError) -> Void = { _ in }
+    ) async throws -> ShardDirectory {
+        let settings = options.broker.with(isDurable: options.dataDirectory != nil)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, options.shards))
         let eventLoops = Array(group.makeIterator())
         let mailboxes = eventLoops.map { Mailbox<ShardBatch>(eventLoop: $0) }
@@ -25,7 +35,7 @@ struct ShardDirectory: Sendable {
                         index: index,
                         eventLoop: eventLoop,
                         mailboxes: mailboxes,
-                        settings: options.broker,
+                        settings: settings,
                         authenticator: authenticator,
                         logger: logger
                     ),
@@ -39,6 +49,13 @@ struct ShardDirectory: Sendable {
                 loop.value.apply(batches)
             }
         }
+        let durableLog: DurableLog?
+        do {
+            durableLog = try await self.startLog(options, loops, logger, onFailure)
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
         return ShardDirectory(
             group: group,
             loops: loops,
@@ -46,8 +63,42 @@ struct ShardDirectory: Sendable {
                 zip(eventLoops.map { ObjectIdentifier($0) }, loops),
                 uniquingKeysWith: { first, _ in first }
             ),
-            mailboxes: mailboxes
+            mailboxes: mailboxes,
+            durableLog: durableLog,
+            logger: logger
         )
+    }
+
+    /// Reads the log, gives every loop its part of it, and begins to write.
+    private static func startLog(
+        _ options: ServerOptions,
+        _ loops: [NIOLoopBound<ShardLoop>],
+        _ logger: Logger,
+        _ onFailure: @escaping @Sendable (StoreError) -> Void
+    ) async throws -> DurableLog? {
+        guard let path = options.dataDirectory, let first = loops.first else { return nil }
+        let opened = try DurableLog.open(path, logger)
+        let state = opened.state
+        let plan = try await first.eventLoop.submit { first.value.planRestore(state) }.get()
+        for complaint in plan.complaints {
+            logger.error("\(complaint)")
+        }
+        for loop in loops {
+            try await loop.eventLoop.submit { loop.value.restore(plan) }.get()
+        }
+        logger.info("recovered \(plan.queueCount) queues with \(plan.messageCount) messages")
+        let log = DurableLog.start(
+            opened,
+            logger: logger,
+            onCommitted: { shard, number in
+                loops[shard].eventLoop.execute { loops[shard].value.logCommitted(upTo: number) }
+            },
+            onFailure: onFailure
+        )
+        for loop in loops {
+            try await loop.eventLoop.submit { loop.value.durableLog = log }.get()
+        }
+        return log
     }
 
     /// Makes an accepted socket a connection of the loop it was registered on; call it there.
@@ -85,6 +136,8 @@ struct ShardDirectory: Sendable {
         for future in stopping {
             try? await future.get()
         }
+        // What clients were not told yet is written all the same; nothing new comes any more.
+        self.durableLog?.stop(self.logger)
         for (mailbox, loop) in zip(self.mailboxes, self.loops) {
             mailbox.close()
             try? await loop.eventLoop.submit { loop.value.shutdown() }.get()

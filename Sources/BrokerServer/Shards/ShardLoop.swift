@@ -21,6 +21,8 @@ final class ShardLoop {
     private let index: Int
     private let mailboxes: [Mailbox<ShardBatch>]
 
+    /// Where durable things go; nil when everything is kept in memory.
+    var durableLog: DurableLog?
     private var handlers: [ConnectionID: ConnectionHandler] = [:]
     private var isInTurn = false
     private var hasNewInput = false
@@ -108,6 +110,22 @@ final class ShardLoop {
         self.runTurn()
     }
 
+    /// Gives recovered queues their places; on the loop of shard 0.
+    func planRestore(_ state: RecoveredState) -> RestorePlan {
+        self.shard.planRestore(state)
+    }
+
+    /// Goes on with what the last process left, before the first connection.
+    func restore(_ plan: RestorePlan) {
+        self.shard.restore(plan, now: self.now)
+    }
+
+    /// The log has this shard's records up to a number.
+    func logCommitted(upTo number: UInt64) {
+        self.shard.logCommitted(upTo: number, now: self.now)
+        self.runTurn()
+    }
+
     /// The broker stops: every client is told; done when all are gone.
     func stop() -> EventLoopFuture<Void> {
         guard !self.handlers.isEmpty else { return self.eventLoop.makeSucceededVoidFuture() }
@@ -142,6 +160,8 @@ final class ShardLoop {
         repeat {
             self.hasNewInput = false
             self.shard.endTurn(now: self.now)
+            // Before anybody hears of what the records tell.
+            self.submitLogRecords()
             self.sendOutput(&budget)
             self.performEffects()
             self.postOutboxes()
@@ -193,6 +213,12 @@ final class ShardLoop {
             case .log(let level, let category, let text):
                 self.log(level, category, text)
             }
+        }
+    }
+
+    private func submitLogRecords() {
+        if let log = self.durableLog, let records = self.shard.takeLogRecords() {
+            log.submit(records, from: self.index)
         }
     }
 

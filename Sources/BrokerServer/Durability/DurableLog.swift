@@ -1,0 +1,118 @@
+internal import BrokerCore
+internal import BrokerStore
+internal import Logging
+internal import Synchronization
+
+/// The commit log of a running broker: read back once at the start, then written by a thread of its own.
+///
+/// A failed write or sync is the end: nothing more is confirmed, and the process stops.
+final class DurableLog: Sendable {
+    /// Held for its lock on the directory; used by nobody.
+    private let directory: Mutex<DataDirectory>
+    private let writer: LogWriter
+
+    private init(directory: sending DataDirectory, writer: LogWriter) {
+        self.directory = Mutex(directory)
+        self.writer = writer
+    }
+
+    /// What a directory held, before the log is written to.
+    struct Opened: ~Copyable {
+        fileprivate let directory: DataDirectory
+        fileprivate let log: CommitLog
+        /// What is live.
+        let state: RecoveredState
+    }
+
+    /// Opens a data directory, makes it if there is none, and reads what it holds.
+    static func open(_ path: String, _ logger: Logger) throws(StartFailure) -> sending Opened {
+        do throws(StoreError) {
+            let files = SystemFileSystem()
+            let directory = try DataDirectory.open(path, files: files)
+            let log = CommitLog(
+                files: files,
+                directory: directory.path,
+                options: CommitLogOptions(identity: directory.identity)
+            )
+            var state = RecoveredState()
+            let report = try log.recover { (position, type, payload) throws(StoreError) in
+                do throws(RecordError) {
+                    try state.apply(type, payload)
+                } catch {
+                    // Its checksum is right, so it was written like this: by a newer version, or by a bug.
+                    throw StoreError(.damaged, .read, directory.path, "record at \(position.octets): \(error)")
+                }
+            }
+            self.tell(report, logger)
+            return Opened(directory: directory, log: log, state: state)
+        } catch {
+            throw StartFailure("cannot use data directory \(path): \(error)")
+        }
+    }
+
+    private static func tell(_ report: RecoveryReport, _ logger: Logger) {
+        for damage in report.damages {
+            let kept = damage.keptAs.map { ", kept as \($0)" } ?? ""
+            logger.error(
+                "\(damage.file) is damaged at octet \(damage.offset): \(damage.lostBytes) octets lost\(kept)"
+            )
+        }
+        logger.info("read \(report.records) records, \(report.octets) octets, of the commit log")
+    }
+
+    /// Begins to write; the callbacks come on the log's thread.
+    static func start(
+        _ opened: consuming sending Opened,
+        logger: Logger,
+        onCommitted: @escaping @Sendable (_ shard: Int, _ number: UInt64) -> Void,
+        onFailure: @escaping @Sendable (StoreError) -> Void
+    ) -> DurableLog {
+        let directory = opened.directory
+        // Nobody else has it: `opened` is used up here, and only the writer's thread touches the log from now on.
+        nonisolated(unsafe) let log = opened.log
+        let writer = LogWriter(
+            log: log,
+            onCommitted: { shard, batch in onCommitted(shard, batch.mark) },
+            onFull: { isFull in
+                if isFull {
+                    logger.error("no space left for the commit log: persistent messages wait for confirmation")
+                } else {
+                    logger.notice("the commit log has space again")
+                }
+            },
+            onFailure: { error in
+                logger.critical("the commit log failed, nothing more is confirmed: \(error)")
+                onFailure(error)
+            }
+        )
+        return DurableLog(directory: directory, writer: writer)
+    }
+
+    /// Hands over what a shard has written in a turn.
+    func submit(_ records: LogRecords, from shard: Int) {
+        let batch = LogBatch(capacity: records.count + records.count / 4 + 64)
+        batch.mark = records.number
+        records.forEach { type, payload in
+            batch.append(type: type, payload: payload)
+        }
+        self.writer.submit(batch, from: shard)
+    }
+
+    /// Commits what was submitted and ends the thread.
+    func stop(_ logger: Logger) {
+        do throws(StoreError) {
+            try self.writer.stop()
+        } catch {
+            logger.error("the commit log did not end cleanly: \(error)")
+        }
+    }
+}
+
+extension BrokerSettings {
+    /// The same settings, with or without a commit log.
+    func with(isDurable: Bool) -> BrokerSettings {
+        var settings = self
+        settings.isDurable = isDurable
+        return settings
+    }
+}
