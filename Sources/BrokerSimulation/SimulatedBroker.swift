@@ -90,6 +90,30 @@ public final class SimulatedBroker {
         self.durableRecords = records
     }
 
+    /// Has all shards tell the log again what is live, and forgets what it held before.
+    ///
+    /// `between` is called after every step, with what else may happen meanwhile.
+    public func trimLog(between: () -> Void = {}) {
+        while !self.unsynced.isEmpty {
+            self.carryOut(.sync)
+        }
+        let old = self.durableRecords.count
+        for index in self.shards.indices {
+            self.shards[index].beginSnapshot()
+            self.drain(index)
+            between()
+            while self.shards[index].continueSnapshot() {
+                self.drain(index)
+                between()
+            }
+            self.drain(index)
+        }
+        while !self.unsynced.isEmpty {
+            self.carryOut(.sync)
+        }
+        self.durableRecords.removeFirst(old)
+    }
+
     /// Accepts a socket, round robin over the shards unless `shard` says which.
     public func connect(shard: Int? = nil, isLoopback: Bool = true) -> Socket {
         let chosen = shard ?? self.nextShard

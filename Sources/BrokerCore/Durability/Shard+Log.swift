@@ -86,6 +86,14 @@ extension Shard {
         self.wait(.topology(sequence: sequence))
     }
 
+    /// Writes a part of the topology once more; nobody waits for it.
+    func logTopologyAgain(_ record: [UInt8]) {
+        record.withUnsafeBytes { bytes in
+            let base = self.appendLog(.topology, size: bytes.count)
+            UnsafeMutableRawBufferPointer(start: base, count: bytes.count).copyMemory(from: bytes)
+        }
+    }
+
     /// Writes a message with the places it gets, ``ShardLog/places``.
     func logMessage(_ message: MessageView, _ flags: QueueEntry.Flags) {
         let count = self.log.places.count

@@ -30,6 +30,9 @@ struct ShardLog {
     /// Connections whose publishes may take as many octets again when a batch is durable.
     var credits: Deque<(number: UInt64, connection: ConnectionAddress, bytes: Int)> = []
 
+    /// How far live state has been told again; nil when that is not under way.
+    var snapshot: SnapshotCursor?
+
     /// Settled messages of one queue that no record tells yet.
     var settledQueue: UInt64 = 0
     var settled: [SequenceRange] = []

@@ -52,6 +52,13 @@ struct RequeueHeap: ~Copyable {
         }
     }
 
+    /// Hands over everything, in no particular order.
+    func forEach(_ body: (Element) -> Void) {
+        for element in self.elements {
+            body(element)
+        }
+    }
+
     /// Removes everything, in no particular order.
     mutating func removeAll(_ body: (QueueEntry) -> Void) {
         for element in self.elements {

@@ -28,6 +28,10 @@ enum ShardLimits {
     static let keptBatchBytes = 256 * 1024
     /// Ranges of settled messages in one record of the log.
     static let settledRanges = 1024
+    /// Octets of messages told again to the log in one turn.
+    static let snapshotBytes = 1 << 20
+    /// Definitions in one record when they are told again.
+    static let snapshotChanges = 1000
     /// First allocation for a body that arrives in pieces; grows with what arrives.
     static let firstBodyAllocation = 128 * 1024
     /// Octets of messages buffered in one transaction before the channel is refused.

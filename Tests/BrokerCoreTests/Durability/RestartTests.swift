@@ -95,4 +95,58 @@ import Testing
                 .hasPrefix("1 channel.close 404") == true
         )
     }
+
+    @Test(arguments: shardCounts)
+    func aTrimmedLogTellsTheSame(before: Int, after: Int) throws {
+        let first = Self.broker(before)
+        let publisher = SimulatedClient(first).open()
+        let consumer = SimulatedClient(first).open()
+        publisher.call(ExchangeDeclare(exchange: "e", type: "topic", durable: true))
+        publisher.call(ExchangeBind(destination: "e", source: "amq.topic", routingKey: "#"))
+        for queue in ["q", "r"] as [ShortString] {
+            publisher.call(QueueDeclare(queue: queue, durable: true))
+            publisher.call(QueueBind(queue: queue, exchange: "e", routingKey: "#"))
+        }
+        publisher.call(QueueDeclare(queue: "gone", durable: true))
+        publisher.call(QueueDelete(queue: "gone"))
+        // Enough for more than one step.
+        let body = [UInt8](repeating: 7, count: 100_000)
+        func publish(_ number: Int) {
+            publisher.publish(
+                exchange: "amq.topic",
+                routingKey: "k",
+                properties: Self.persistent,
+                body: Array("m\(number) ".utf8) + body
+            )
+        }
+        for number in 1...30 { publish(number) }
+        publisher.receive()
+        consumer.call(BasicQos(prefetchCount: 5))
+        consumer.call(BasicConsume(queue: "q", consumerTag: "c"))
+        var tag: UInt64 = 0
+        var number = 30
+        first.trimLog {
+            // Meanwhile messages come and go, and some are under way.
+            guard number < 34 else { return }
+            number += 1
+            publish(number)
+            tag += 1
+            consumer.call(BasicAck(deliveryTag: tag))
+        }
+        #expect(number > 30)
+        let second = try Self.restarted(first, shards: after)
+        let other = SimulatedClient(second).open()
+        for (queue, settled) in [(ShortString("q"), Int(tag)), ("r", 0)] {
+            #expect(
+                other.call(QueueDeclare(queue: queue, durable: true)).lines
+                    == ["1 queue.declare-ok \(number - settled) 0"]
+            )
+            for expected in (settled + 1)...number {
+                let text = other.call(BasicGet(queue: queue, noAck: true)).first?.text
+                #expect(text?.hasPrefix("m\(expected) ") == true, "\(queue) \(expected)")
+            }
+        }
+        other.publish(exchange: "amq.topic", routingKey: "k", properties: Self.persistent, body: [1])
+        #expect(other.call(QueueDeclare(queue: "r", passive: true)).lines == ["1 queue.declare-ok 1 0"])
+    }
 }

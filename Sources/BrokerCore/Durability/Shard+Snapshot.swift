@@ -1,0 +1,100 @@
+internal import AMQPProtocol
+
+/// How far a shard has told again what is live.
+struct SnapshotCursor {
+    /// Durable queues that have still to be told, the next one last.
+    var queues: [QueueAddress]
+    /// Messages of the next queue below this sequence have been told.
+    var sequence: UInt64 = 0
+}
+
+/// Telling the log again what is live, so that its older files can go.
+///
+/// Every record is a fact, and facts may be told twice; so publishing and settling go on meanwhile, and a crash in the
+/// middle costs nothing. The topology must be in the log before the first message: shard 0 comes first.
+extension Shard {
+    /// Begins to tell; shard 0 tells the topology at once.
+    public func beginSnapshot() {
+        if self.index == 0 {
+            let changes = self.topology.durableChanges
+            var first = 0
+            while first < changes.count {
+                let next = min(first + ShardLimits.snapshotChanges, changes.count)
+                if let record = TopologyRecord.encode(Array(changes[first..<next])) {
+                    self.logTopologyAgain(record)
+                }
+                first = next
+            }
+        }
+        let addresses = self.queues.compactMap { queue in
+            queue.flatMap { $0.pointee.isLogged ? $0.pointee.address : nil }
+        }
+        self.log.snapshot = SnapshotCursor(queues: addresses)
+    }
+
+    /// Tells the next messages; returns whether there are more.
+    public func continueSnapshot() -> Bool {
+        guard var cursor = self.log.snapshot else { return false }
+        var budget = ShardLimits.snapshotBytes
+        while budget > 0, let address = cursor.queues.last {
+            if let queue = self.queue(address), let next = self.tell(queue, from: cursor.sequence, &budget) {
+                cursor.sequence = next
+            } else {
+                cursor.queues.removeLast()
+                cursor.sequence = 0
+            }
+        }
+        self.log.snapshot = cursor.queues.isEmpty ? nil : cursor
+        return self.log.snapshot != nil
+    }
+
+    /// The records written last; durable when ``logCommitted(upTo:now:)`` says this number or a higher one.
+    public var lastLogNumber: UInt64 { self.log.nextNumber - 1 }
+
+    /// Tells messages of a queue; returns where to go on, or nil when all are told.
+    private func tell(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        from sequence: UInt64,
+        _ budget: inout Int
+    ) -> UInt64? {
+        // Those that left the ring since the last time are here; so everything from `sequence` on is told.
+        queue.pointee.requeued.forEach { element in
+            if element.sequence >= sequence {
+                budget -= self.tell(queue, element.sequence, element.entry)
+            }
+        }
+        for consumer in queue.pointee.consumers {
+            consumer?.pointee.outstanding.forEach { _, delivery in
+                if delivery.sequence >= sequence {
+                    budget -= self.tell(queue, delivery.sequence, delivery.entry)
+                }
+            }
+        }
+        let head = queue.pointee.headSequence
+        let end = queue.pointee.nextSequence
+        var next = max(sequence, head)
+        while next < end {
+            guard budget > 0 else { return next }
+            budget -= self.tell(queue, next, queue.pointee.ready.entry(at: Int(next - head)))
+            next += 1
+        }
+        if queue.pointee.deliveredUpTo > 0 {
+            let base = self.appendLog(.delivered, size: DeliveredRecord.size)
+            DeliveredRecord.write(queue: queue.pointee.info.durableID, upTo: queue.pointee.deliveredUpTo, at: base)
+        }
+        return nil
+    }
+
+    /// Tells one message, if it is persistent; returns the octets written.
+    private func tell(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ sequence: UInt64,
+        _ entry: QueueEntry
+    ) -> Int {
+        guard entry.flags.contains(.persistent) else { return 0 }
+        self.log.places.append(DurablePlace(queue: queue.pointee.info.durableID, sequence: sequence))
+        let view = self.store.record(entry.slot).view
+        self.logMessage(view, entry.flags)
+        return view.namesSize + view.propertiesSize + view.bodySize + 64
+    }
+}
