@@ -7,13 +7,24 @@ internal import Synchronization
 ///
 /// A failed write or sync is the end: nothing more is confirmed, and the process stops.
 final class DurableLog: Sendable {
-    /// Held for its lock on the directory; used by nobody.
-    private let directory: Mutex<DataDirectory>
+    /// Held for its lock on the directory until the log has ended.
+    private let directory: Mutex<DataDirectory?>
     private let writer: LogWriter
+    private let trim: Mutex<Trim>
 
-    private init(directory: sending DataDirectory, writer: LogWriter) {
+    /// When the log is trimmed.
+    private struct Trim {
+        var isUnderWay = false
+        /// Everything live before this was told again the last time.
+        var position: UInt64
+        /// Octets the log grows by before it is trimmed again.
+        var growth = ServerLimits.trimmedLogBytes
+    }
+
+    private init(directory: sending DataDirectory, writer: LogWriter, firstPosition: LogPosition) {
         self.directory = Mutex(directory)
         self.writer = writer
+        self.trim = Mutex(Trim(position: firstPosition.octets))
     }
 
     /// What a directory held, before the log is written to.
@@ -70,6 +81,7 @@ final class DurableLog: Sendable {
         let directory = opened.directory
         // Nobody else has it: `opened` is used up here, and only the writer's thread touches the log from now on.
         nonisolated(unsafe) let log = opened.log
+        let firstPosition = log.firstPosition
         let writer = LogWriter(
             log: log,
             onCommitted: { shard, batch in onCommitted(shard, batch.mark) },
@@ -85,7 +97,7 @@ final class DurableLog: Sendable {
                 onFailure(error)
             }
         )
-        return DurableLog(directory: directory, writer: writer)
+        return DurableLog(directory: directory, writer: writer, firstPosition: firstPosition)
     }
 
     /// Hands over what a shard has written in a turn.
@@ -98,13 +110,36 @@ final class DurableLog: Sendable {
         self.writer.submit(batch, from: shard)
     }
 
-    /// Commits what was submitted and ends the thread.
+    /// Where everything before is durable, if it is time to trim the log; ``endTrim(from:)`` must follow.
+    ///
+    /// The caller has every shard tell again what is live. What that costs is in proportion to what was written since the
+    /// last time.
+    func beginTrimIfDue() -> LogPosition? {
+        let position = self.writer.durablePosition
+        return self.trim.withLock { trim in
+            guard !trim.isUnderWay, position.octets > trim.position + trim.growth else { return nil }
+            trim.isUnderWay = true
+            return position
+        }
+    }
+
+    /// Everything live is behind `position` now, and durable there.
+    func endTrim(from position: LogPosition) {
+        self.writer.release(upTo: position)
+        let told = self.writer.durablePosition.octets - position.octets
+        self.trim.withLock { trim in
+            trim = Trim(position: position.octets, growth: max(ServerLimits.trimmedLogBytes, 3 * told))
+        }
+    }
+
+    /// Commits what was submitted, ends the thread, and unlocks the directory.
     func stop(_ logger: Logger) {
         do throws(StoreError) {
             try self.writer.stop()
         } catch {
             logger.error("the commit log did not end cleanly: \(error)")
         }
+        self.directory.withLock { $0 = nil }
     }
 }
 

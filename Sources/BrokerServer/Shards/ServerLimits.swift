@@ -15,6 +15,9 @@ enum ServerLimits {
     /// Free memory the allocator keeps for smaller blocks: bodies of some hundred kilobytes come and go all the time.
     static let keptFreeBytes = 32 << 20
 
+    /// Octets the commit log grows by before what is live is told again and older files go.
+    static let trimmedLogBytes: UInt64 = 256 << 20
+
     /// Octets of a small output block: answers, acks, heartbeats.
     static let smallBlockBytes = 4 * 1024
     /// Octets of a large output block: deliveries.

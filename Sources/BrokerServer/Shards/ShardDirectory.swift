@@ -96,9 +96,37 @@ struct ShardDirectory: Sendable {
             onFailure: onFailure
         )
         for loop in loops {
-            try await loop.eventLoop.submit { loop.value.durableLog = log }.get()
+            try await loop.eventLoop.submit {
+                loop.value.durableLog = log
+                loop.value.onTrimDue = { position in
+                    Task {
+                        await self.trim(log, upTo: position, loops, logger)
+                    }
+                }
+            }.get()
         }
         return log
+    }
+
+    /// Has one loop after the other tell again what is live, shard 0 with the topology first, then lets older files go.
+    private static func trim(
+        _ log: DurableLog,
+        upTo position: LogPosition,
+        _ loops: [NIOLoopBound<ShardLoop>],
+        _ logger: Logger
+    ) async {
+        do {
+            for loop in loops {
+                try await loop.eventLoop.submit { loop.value.beginSnapshot() }.get()
+                while try await loop.eventLoop.submit({ loop.value.continueSnapshot() }).get() {}
+                try await loop.eventLoop.flatSubmit { loop.value.whenCommitted() }.get()
+            }
+            log.endTrim(from: position)
+            logger.debug("trimmed the commit log up to \(position.octets)")
+        } catch {
+            // The broker stops; the log stays as it is.
+            logger.debug("the commit log is not trimmed: \(error)")
+        }
     }
 
     /// Makes an accepted socket a connection of the loop it was registered on; call it there.

@@ -1,4 +1,5 @@
 internal import BrokerCore
+internal import BrokerStore
 internal import Logging
 internal import NIOCore
 
@@ -23,6 +24,10 @@ final class ShardLoop {
 
     /// Where durable things go; nil when everything is kept in memory.
     var durableLog: DurableLog?
+    /// Called when the log should be trimmed, everything before the position being durable.
+    var onTrimDue: (LogPosition) -> Void = { _ in }
+    private var committedNumber: UInt64 = 0
+    private var committedWaiters: [(number: UInt64, promise: EventLoopPromise<Void>)] = []
     private var handlers: [ConnectionID: ConnectionHandler] = [:]
     private var isInTurn = false
     private var hasNewInput = false
@@ -124,6 +129,37 @@ final class ShardLoop {
     func logCommitted(upTo number: UInt64) {
         self.shard.logCommitted(upTo: number, now: self.now)
         self.runTurn()
+        self.committedNumber = number
+        while let first = self.committedWaiters.first, first.number <= number {
+            self.committedWaiters.removeFirst().promise.succeed()
+        }
+        if let position = self.durableLog?.beginTrimIfDue() {
+            self.onTrimDue(position)
+        }
+    }
+
+    /// Begins to tell the log again what is live.
+    func beginSnapshot() {
+        self.shard.beginSnapshot()
+        self.runTurn()
+    }
+
+    /// Tells the next part; returns whether there is more.
+    func continueSnapshot() -> Bool {
+        let hasMore = self.shard.continueSnapshot()
+        self.runTurn()
+        return hasMore
+    }
+
+    /// Done when everything written so far is durable.
+    func whenCommitted() -> EventLoopFuture<Void> {
+        let promise = self.eventLoop.makePromise(of: Void.self)
+        if self.committedNumber >= self.shard.lastLogNumber {
+            promise.succeed()
+        } else {
+            self.committedWaiters.append((self.shard.lastLogNumber, promise))
+        }
+        return promise.futureResult
     }
 
     /// The broker stops: every client is told; done when all are gone.
@@ -147,6 +183,10 @@ final class ShardLoop {
     func shutdown() {
         self.timer?.cancel()
         self.timer = nil
+        for waiter in self.committedWaiters {
+            waiter.promise.fail(CancellationError())
+        }
+        self.committedWaiters = []
     }
 
     // MARK: The turn

@@ -37,17 +37,18 @@ struct Frame: Equatable, Sendable {
         return frames
     }
 
-    /// The octets of a publish to a queue: method, header without properties, body.
+    /// The octets of a publish to a queue: method, header without properties or with delivery mode 2, body.
     static func publish(
         to queue: ShortString,
         exchange: ShortString = "",
+        isPersistent: Bool = false,
         body: [UInt8],
         channel: UInt16 = 1
     ) -> [UInt8] {
         let size = UInt64(body.count)
         let header =
             [0, 60, 0, 0] + stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: size >> UInt64($0)) }
-            + [0, 0]
+            + (isPersistent ? [0x10, 0, 2] : [0, 0])
         var bytes = SimulatedClient.frame(BasicPublish(exchange: exchange, routingKey: queue), channel: channel)
         bytes += SimulatedClient.frame(type: FrameType.header, channel: channel, payload: header)
         if !body.isEmpty {
