@@ -19,6 +19,8 @@ final class LogWriterThread: @unchecked Sendable {
     /// When the first octet was written that is not synced.
     private var unsyncedSince: UInt64?
     private var released: LogPosition?
+    /// Somebody made room since the disk was last found full.
+    private var mustRetry = false
     private var mustStop = false
 
     init(
@@ -61,7 +63,8 @@ final class LogWriterThread: @unchecked Sendable {
     // MARK: Taking
 
     private var isIdle: Bool {
-        !self.mustStop && self.released == nil && (self.isFull || self.taken.isEmpty) && self.syncDelay != 0
+        !self.mustStop && self.released == nil && ((self.isFull && !self.mustRetry) || self.taken.isEmpty)
+            && self.syncDelay != 0
     }
 
     private func look(sleeping: Bool) {
@@ -86,6 +89,7 @@ final class LogWriterThread: @unchecked Sendable {
             content.mustStop || content.mustRetry || content.released != nil || (canTake && !content.pending.isEmpty)
         }
         if let released = taken.0 { self.released = max(self.released ?? released, released) }
+        self.mustRetry = self.mustRetry || taken.1
         self.mustStop = self.mustStop || taken.2
     }
 
@@ -99,6 +103,7 @@ final class LogWriterThread: @unchecked Sendable {
     // MARK: Working
 
     private func work() throws(StoreError) {
+        self.mustRetry = false
         if let position = self.released {
             self.released = nil
             try self.unlessFull { () throws(StoreError) in try self.log.release(upTo: position) }

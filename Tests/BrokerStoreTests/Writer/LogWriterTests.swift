@@ -104,6 +104,22 @@ import Testing
         try bench.writer.stop()
     }
 
+    /// Before the thread sleeps: a wake-up must not be taken for one that came during sleep and lost.
+    @Test func roomMadeAtOnceIsNoticed() throws {
+        let bench = try WriterWorkbench(LogWriterOptions(fullRetryMilliseconds: 3_600_000), fileBytes: 4096)
+        bench.disk.setCapacity(4096)
+        let disk = bench.disk
+        let writer = bench.writer
+        bench.atFull {
+            disk.setCapacity(1 << 20)
+            writer.retry()
+        }
+        bench.submit(1, size: 4000)
+        bench.wait(3)
+        #expect(bench.events == [.full(true), .full(false), .committed(shard: 0, mark: 1)])
+        try bench.writer.stop()
+    }
+
     @Test func aFullDiskIsTriedAgainByItself() throws {
         let bench = try WriterWorkbench(LogWriterOptions(fullRetryMilliseconds: 1), fileBytes: 4096)
         bench.disk.setCapacity(4096)

@@ -18,6 +18,7 @@ final class WriterWorkbench: Sendable {
     private final class Notes: Sendable {
         let events = Mutex<[Event]>([])
         let signal = DispatchSemaphore(value: 0)
+        let atFull = Mutex<(@Sendable () -> Void)?>(nil)
 
         func add(_ event: Event) {
             self.events.withLock { $0.append(event) }
@@ -43,7 +44,10 @@ final class WriterWorkbench: Sendable {
             log: log,
             options: options,
             onCommitted: { notes.add(.committed(shard: $0, mark: $1.mark)) },
-            onFull: { notes.add(.full($0)) },
+            onFull: { isFull in
+                notes.add(.full(isFull))
+                if isFull, let action = notes.atFull.withLock({ $0 }) { action() }
+            },
             onFailure: { notes.add(.failed($0)) }
         )
     }
@@ -59,6 +63,11 @@ final class WriterWorkbench: Sendable {
     /// Waits until so many more callbacks have come.
     func wait(_ count: Int) {
         for _ in 0..<count { self.notes.signal.wait() }
+    }
+
+    /// Does something on the writer's thread as soon as it finds the disk full.
+    func atFull(_ action: @escaping @Sendable () -> Void) {
+        self.notes.atFull.withLock { $0 = action }
     }
 
     /// The callbacks so far.
