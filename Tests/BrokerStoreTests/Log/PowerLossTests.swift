@@ -105,6 +105,31 @@ import Testing
         }
     }
 
+    /// A disk that fills up at any point, then power, then a disk that has room again.
+    @Test(arguments: 0..<4 as Range<UInt64>)
+    func aFullDiskAndPowerLossLoseNothing(_ seed: UInt64) throws {
+        for capacity in stride(from: 0 as UInt64, through: 40_000, by: 1200) {
+            var bench = try LogWorkbench()
+            var account = Account()
+            bench.disk.setCapacity(capacity)
+            Self.work(bench, &account)
+            if seed % 2 == 1 {
+                bench.disk.setCapacity(.max)
+                try bench.log.commit()
+                account.committed = account.appended.count
+            }
+            bench.disk.losePower(seed: seed &* 900_007 &+ capacity)
+            try bench.reopen()
+            #expect(account.objection(to: bench.recovered, bench.report) == nil, "seed \(seed), capacity \(capacity)")
+            bench.disk.setCapacity(.max)
+            account = Account(appended: bench.recovered, committed: bench.recovered.count, released: 0)
+            Self.work(bench, &account)
+            #expect(account.committed > 25)
+            try bench.reopen()
+            #expect(account.objection(to: bench.recovered, bench.report) == nil, "seed \(seed), capacity \(capacity)")
+        }
+    }
+
     /// Killed, not unplugged: the system still has what was written.
     @Test func aKilledProcessLosesNothingThatWasWritten() throws {
         for change in 0...(try Self.changes()) {
