@@ -4,11 +4,11 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from amqp import Channel, Connection
+from amqp import Channel
+from clients import open_channel
 from martlet import Martlet
 from scenarios import scenario
 
@@ -19,13 +19,6 @@ _COUNT = 20
 def _body(number: int) -> bytes:
     # The last octet is not zero, so that the end of the data can be seen.
     return b"%d:" % number + bytes([number + 1]) * (50 + number * 37)
-
-
-def _connect(martlet: Martlet) -> Channel:
-    os.environ["MARTLET_URL"] = f"amqp://guest:guest@127.0.0.1:{martlet.port()}/"
-    connection = Connection(time.monotonic() + 30)
-    connection.log_in()
-    return connection.channel()
 
 
 def _publish(channel: Channel, number: int) -> None:
@@ -82,14 +75,14 @@ def _damages() -> dict[str, tuple[_Damage, set[int]]]:
 def _assert_serves(directory: Path, expected: set[int]) -> None:
     """Checks what is there, publishes one message more, and checks again after another kill."""
     with Martlet("--port", "0", "--data-dir", directory) as martlet:
-        channel = _connect(martlet)
+        channel = open_channel(martlet)
         there, _ = channel.counts(_QUEUE)
         assert there in expected, f"{there} messages instead of {expected}: {martlet.log()}"
         channel.rpc("confirm.select")
         _publish(channel, there)
         assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
     with Martlet("--port", "0", "--data-dir", directory) as martlet:
-        bodies = _connect(martlet).drain(_QUEUE)
+        bodies = open_channel(martlet).drain(_QUEUE)
         assert bodies == [_body(number) for number in range(there + 1)], [body[:5] for body in bodies]
 
 
@@ -99,7 +92,7 @@ def damaged_end() -> None:
     with tempfile.TemporaryDirectory(prefix="martlet-durability-") as folder:
         original = Path(folder, "original")
         with Martlet("--port", "0", "--data-dir", original) as martlet:
-            channel = _connect(martlet)
+            channel = open_channel(martlet)
             channel.rpc("queue.declare", queue=_QUEUE, durable=True)
             channel.rpc("confirm.select")
             for number in range(_COUNT):

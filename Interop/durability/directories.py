@@ -3,7 +3,6 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from martlet import Martlet, assert_refused, environment, program, run
@@ -64,7 +63,7 @@ def in_use() -> None:
 
 
 def _run_as_nobody(directory: Path) -> subprocess.CompletedProcess[str]:
-    become: Callable[[], None] | None = (lambda: os.setuid(_NOBODY)) if os.getuid() == 0 else None
+    """Runs it without the rights of root, who may write everywhere."""
     return subprocess.run(
         [program(), "--port", "0", "--data-dir", str(directory)],
         stdin=subprocess.DEVNULL,
@@ -72,7 +71,7 @@ def _run_as_nobody(directory: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=10,
         env=environment(),
-        preexec_fn=become,
+        user=_NOBODY if os.getuid() == 0 else None,
     )
 
 

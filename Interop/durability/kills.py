@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from account import EXCHANGE, FENCES, PASSING, QUEUES, ROUTES, Account, Arrival, Item, Verdict, read_item
-from amqp import Channel, Connection
+from account import EXCHANGE, FENCES, LARGE, PASSING, QUEUES, ROUTES, Account, Arrival, Item, Verdict, read_item
+from amqp import Channel
+from clients import open_channel, use
 from load import Confirms, Load, Numbers, publish_octets
 from martlet import Martlet, environment, program
 from processes import die_with_parent
@@ -36,14 +37,14 @@ def _print(line: str) -> None:
 class Directory:
     """A data directory, the broker that serves it, and what must be in it."""
 
-    def __init__(self, path: str, chance: random.Random, shards: Callable[[], int]) -> None:
+    def __init__(self, path: str, chance: random.Random, shards: Callable[[], int], first: int) -> None:
         self._path, self._random, self._shards = path, chance, shards
-        self._numbers = Numbers()
+        self._numbers = Numbers(first)
         self._account = Account({queue: set() for queue in QUEUES})
         self._seconds_to_start = 0.2
         self.early_kills = 0
         self._start()
-        channel = _connect().channel()
+        channel = open_channel(self._martlet)
         channel.rpc("exchange.declare", exchange=EXCHANGE, type="topic", durable=True)
         for queue, pattern in QUEUES.items():
             channel.rpc("queue.declare", queue=queue, durable=True)
@@ -57,6 +58,7 @@ class Directory:
     def round(self, end: signal.Signals, early_kills: int = 0) -> Verdict:
         """Loads the broker, ends it, starts it again and compares; the next round goes on with what is left."""
         self._declare_passing()
+        use(self._martlet)
         load = Load(self._account, self._numbers, self._random.random())
         load.start()
         time.sleep(self._random.uniform(0.05, 0.7))
@@ -75,7 +77,6 @@ class Directory:
         options = "--port", "0", "--data-dir", self._path, "--shards", str(self._shards())
         self._martlet = Martlet(*options).__enter__()
         self._seconds_to_start = time.monotonic() - started
-        os.environ["MARTLET_URL"] = f"amqp://guest:guest@127.0.0.1:{self._martlet.port()}/"
         assert "[error]" not in self._martlet.log() and "[critical]" not in self._martlet.log(), self._martlet.log()
 
     def _kill_while_starting(self) -> None:
@@ -94,13 +95,13 @@ class Directory:
         self.early_kills += 1
 
     def _declare_passing(self) -> None:
-        channel = _connect().channel()
+        channel = open_channel(self._martlet)
         channel.rpc("queue.declare", queue=PASSING)
         channel.bind(PASSING, EXCHANGE, "#")
         channel.connection.close()
 
     def _check(self) -> Verdict:
-        channel = _connect().channel()
+        channel = open_channel(self._martlet)
         channel.refused(404, "queue.declare", f"no queue '{PASSING}' in vhost '/'", queue=PASSING, passive=True)
         channel.rpc("exchange.declare", exchange=EXCHANGE, type="topic", durable=True)
         arrived, tags = {}, {}
@@ -137,12 +138,6 @@ class Directory:
         assert ready == expected, f"bindings: {ready} messages arrived, not {expected}"
 
 
-def _connect() -> Connection:
-    connection = Connection(time.monotonic() + 60)
-    connection.log_in()
-    return connection
-
-
 def _receive_all(channel: Channel, queue: str) -> tuple[list[Arrival], dict[Item, int]]:
     """Receives everything that is in a queue, and returns it with the delivery tags."""
     count, _ = channel.counts(queue)
@@ -165,6 +160,7 @@ def _run(
     end: signal.Signals = signal.SIGKILL,
     early_kills: Sequence[int] = (0,),
     shards: Sequence[int] = (2,),
+    first: int = 0,
 ) -> None:
     chance = random.Random(f"{_seed} {name}")
     total: Counter[str] = Counter()
@@ -177,7 +173,7 @@ def _run(
 
     while done < rounds:
         with tempfile.TemporaryDirectory(prefix="martlet-durability-") as path:
-            directory = Directory(path, chance, next_shards)
+            directory = Directory(path, chance, next_shards, first)
             try:
                 for _ in range(min(_ROUNDS_A_DIRECTORY, rounds - done)):
                     verdict = directory.round(end, early_kills[done % len(early_kills)])
@@ -210,6 +206,12 @@ def while_starting() -> None:
 def shards() -> None:
     """What one number of shards has written another number reads, after a kill too."""
     _run("another number of shards", max(1, _rounds // 4), shards=(1, 4, 2, 3))
+
+
+@scenario("killed while log files change", limit=_limit)
+def large() -> None:
+    """With messages that soon fill a file of the log, kills find it between files, and lose nothing."""
+    _run("killed while log files change", max(3, _rounds // 4), first=LARGE)
 
 
 @scenario("stopped by SIGTERM", limit=_limit)

@@ -23,8 +23,8 @@ def publish_octets(channel: Channel, item: Item, key: str) -> bytes:
 class Numbers:
     """Counts each publisher's messages, over all rounds of a directory."""
 
-    def __init__(self) -> None:
-        self._next = [0, 0, 0]
+    def __init__(self, first: int) -> None:
+        self._next = [first, first, 0]
 
     def next(self, publisher: int) -> Item:
         """Returns the publisher's next message."""
