@@ -24,7 +24,7 @@ ROUTES = {
 PREFETCH = 200
 #: The publishers of load are 0 and 1; this one publishes fences and probes.
 FENCES = 2
-#: From this number on the messages of the load are large: they fill a file of the log in a second or two.
+#: From this number on the messages of the load are large, so that the log's files change and are trimmed soon.
 LARGE = 1_000_000
 
 _FILLER = bytes(range(256)) * 600
@@ -47,7 +47,7 @@ class Item(NamedTuple):
         number = self.number
         size = 140_000 if number % 499 == 498 else 5_000 if number % 97 == 96 else number * 31 % 300
         if number >= LARGE and self.publisher != FENCES:
-            size = 20_000
+            size = 100_000
         start = (self.number * 7 + self.publisher) % 256
         return b"%d:%d:" % self + _FILLER[start : start + size]
 

@@ -15,12 +15,15 @@ from clients import open_channel, use
 from load import Confirms, Load, Numbers, publish_octets
 from martlet import Martlet, environment, program
 from processes import die_with_parent
-from scenarios import scenario
+from scenarios import eventually, scenario
 
 #: Restarts of one directory; then the next is begun, so that a long run does not read an ever longer log.
 _ROUNDS_A_DIRECTORY = 8
 #: What each queue keeps from one round to the next, at most.
 _KEPT = 60
+
+#: With its fifth file of 64 MiB a log has grown by the 256 MiB after which what is live is told again.
+_TRIMMED_FILES = 5
 
 _rounds = int(os.environ.get("MARTLET_ROUNDS", "10"))
 _seed = os.environ.get("MARTLET_SEED") or str(int(time.time() * 1_000))
@@ -55,12 +58,16 @@ class Directory:
         """Ends the broker."""
         self._martlet.__exit__()
 
-    def round(self, end: signal.Signals, early_kills: int = 0) -> Verdict:
-        """Loads the broker, ends it, starts it again and compares; the next round goes on with what is left."""
+    def round(self, end: signal.Signals, early_kills: int = 0, files: int = 1) -> Verdict:
+        """Loads the broker, ends it, starts it again and compares; the next round goes on with what is left.
+
+        The end is at a random moment after the log has grown to a number of files.
+        """
         self._declare_passing()
         use(self._martlet)
         load = Load(self._account, self._numbers, self._random.random())
         load.start()
+        eventually(lambda: self._log_files() >= files, seconds=30, pause=0.01)
         time.sleep(self._random.uniform(0.05, 0.7))
         load.expect_end()
         code = self._martlet.stop(end)
@@ -78,6 +85,9 @@ class Directory:
         self._martlet = Martlet(*options).__enter__()
         self._seconds_to_start = time.monotonic() - started
         assert "[error]" not in self._martlet.log() and "[critical]" not in self._martlet.log(), self._martlet.log()
+
+    def _log_files(self) -> int:
+        return sum(name.startswith("log-0") for name in os.listdir(self._path))
 
     def _kill_while_starting(self) -> None:
         process = subprocess.Popen(
@@ -161,6 +171,7 @@ def _run(
     early_kills: Sequence[int] = (0,),
     shards: Sequence[int] = (2,),
     first: int = 0,
+    files: int = 1,
 ) -> None:
     chance = random.Random(f"{_seed} {name}")
     total: Counter[str] = Counter()
@@ -176,7 +187,7 @@ def _run(
             directory = Directory(path, chance, next_shards, first)
             try:
                 for _ in range(min(_ROUNDS_A_DIRECTORY, rounds - done)):
-                    verdict = directory.round(end, early_kills[done % len(early_kills)])
+                    verdict = directory.round(end, early_kills[done % len(early_kills)], files)
                     done += 1
                     assert not verdict.wrong, "\n".join(
                         [f"{name}: round {done}, MARTLET_SEED={_seed} MARTLET_ROUNDS={_rounds}", str(verdict)]
@@ -209,9 +220,15 @@ def shards() -> None:
 
 
 @scenario("killed while log files change", limit=_limit)
-def large() -> None:
+def files() -> None:
     """With messages that soon fill a file of the log, kills find it between files, and lose nothing."""
     _run("killed while log files change", max(3, _rounds // 4), first=LARGE)
+
+
+@scenario("killed while the log is trimmed", limit=_limit)
+def trimmed() -> None:
+    """Killed when the log is just long enough to be trimmed, it has forgotten nothing, and remembers nothing twice."""
+    _run("killed while the log is trimmed", max(2, _rounds // 5), first=LARGE, files=_TRIMMED_FILES)
 
 
 @scenario("stopped by SIGTERM", limit=_limit)
