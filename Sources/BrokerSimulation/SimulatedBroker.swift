@@ -77,17 +77,27 @@ public final class SimulatedBroker {
 
     /// Goes on with what a log holds, before the first connection, as a start does.
     public func restore(_ records: [DurableRecord]) throws {
+        let state = try Self.state(of: records)
+        let plan = self.shards[0].planRestore(state)
+        for shard in self.shards {
+            shard.restore(plan, now: self.now)
+        }
+        self.durableRecords = records
+    }
+
+    /// What a start would find now.
+    func recoveredState() throws -> RecoveredState {
+        try Self.state(of: self.durableRecords)
+    }
+
+    private static func state(of records: [DurableRecord]) throws -> RecoveredState {
         var state = RecoveredState()
         for record in records {
             try record.payload.withUnsafeBytes { payload throws in
                 try state.apply(record.type, payload)
             }
         }
-        let plan = self.shards[0].planRestore(state)
-        for shard in self.shards {
-            shard.restore(plan, now: self.now)
-        }
-        self.durableRecords = records
+        return state
     }
 
     /// Has all shards tell the log again what is live, and forgets what it held before.

@@ -24,6 +24,7 @@ struct OperationFrames {
                 ExchangeDeclare(
                     exchange: Self.text(exchange.name),
                     type: Self.text(exchange.kind.rawValue),
+                    durable: number % 2 == 0,
                     autoDelete: exchange.isAutoDelete
                 )
             )
@@ -106,6 +107,7 @@ struct OperationFrames {
     private func declare(_ queue: ModelQueue, _ noWait: Bool) -> QueueDeclare {
         QueueDeclare(
             queue: Self.text(queue.name),
+            durable: queue.name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0,
             exclusive: queue.owner != nil,
             autoDelete: queue.isAutoDelete,
             noWait: noWait,

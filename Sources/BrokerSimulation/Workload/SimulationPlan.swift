@@ -62,6 +62,8 @@ struct SimulationPlan {
     let hasAutomaticAcknowledgement: Bool
     /// Limits that clients set.
     let prefetches: [Int]
+    /// There is a commit log, which takes its time.
+    let isDurable: Bool
 
     /// Draws a plan.
     init(_ random: SeededRandom) {
@@ -84,5 +86,6 @@ struct SimulationPlan {
         self.bodies = random.oneIn(3) ? (random.oneIn(3) ? .large : .mixed) : .small
         self.hasAutomaticAcknowledgement = !random.oneIn(3)
         self.prefetches = random.oneIn(2) ? [1, 2, 3] : [0, 1, 5, 20]
+        self.isDurable = random.oneIn(2)
     }
 }

@@ -7,6 +7,7 @@ extension SimulationRun {
     func finish() {
         guard self.judge.failure == nil else { return }
         self.look()
+        self.compareLog()
         guard !self.random.oneIn(5) else { return self.stop() }
         for actor in self.actors where actor.model.state == .open {
             if self.random.oneIn(2) {
@@ -27,6 +28,24 @@ extension SimulationRun {
             }
         }
         self.checkOutputMemory()
+    }
+
+    /// What the log says is live must be what the shards have: they tell it again, and the two must agree.
+    private func compareLog() {
+        guard self.plan.isDurable, self.judge.failure == nil else { return }
+        do {
+            let history = try self.broker.recoveredState().lines
+            self.broker.trimLog()
+            let live = try self.broker.recoveredState().lines
+            for (old, new) in zip(history, live) where old != new {
+                self.judge.fail("the log has\n  \(old)\nand the broker\n  \(new)")
+            }
+            if history.count != live.count {
+                self.judge.fail("the log has \(history.count) durable things, the broker \(live.count)")
+            }
+        } catch {
+            self.judge.fail("the log cannot be read: \(error)")
+        }
     }
 
     /// The broker stops: every client is told, and no connection stays.

@@ -40,7 +40,9 @@ package final class SimulationRun {
         self.steps = steps
         self.random = SeededRandom(seed: seed)
         self.plan = SimulationPlan(self.random)
-        self.broker = SimulatedBroker(shardCount: self.plan.shardCount, seed: seed)
+        var settings = BrokerSettings()
+        settings.isDurable = self.plan.isDurable
+        self.broker = SimulatedBroker(shardCount: self.plan.shardCount, seed: seed, settings: settings)
         self.workload = Workload(self.judge, self.random, self.plan)
         self.observer = SimulatedClient(self.broker, shard: 0).open()
     }
