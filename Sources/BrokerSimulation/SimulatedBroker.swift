@@ -266,6 +266,13 @@ public final class SimulatedBroker {
         }
     }
 
+    /// Runs until nothing can happen and no shard has anything left to write.
+    func runToRest() {
+        repeat {
+            self.run()
+        } while self.endOpenTurns()
+    }
+
     /// Ends a shard's turn, or lets it go on with the shard's next event.
     private func endTurn(of shard: Int, _ isEnding: Bool) {
         self.hasOpenTurn[shard] = !isEnding

@@ -33,6 +33,7 @@ extension SimulationRun {
     /// What the log says is live must be what the shards have: they tell it again, and the two must agree.
     private func compareLog() {
         guard self.plan.isDurable, self.judge.failure == nil else { return }
+        self.broker.runToRest()
         do {
             let history = try self.broker.recoveredState().lines
             self.broker.trimLog()
