@@ -71,13 +71,11 @@ enum Serve {
     }
 
     private static func prepareStorage(_ configuration: ServeConfiguration, _ logger: Logger) throws(StartFailure) {
-        guard !configuration.isEphemeral else { return }
-        guard let directory = configuration.dataDirectory else {
-            logger.warning("without --data-dir messages and definitions are kept in memory; they end with the process")
-            return
-        }
-        if let reason = Machine.whyUnusable(directory: directory) {
+        if let directory = configuration.dataDirectory, let reason = Machine.whyUnusable(directory: directory) {
             throw StartFailure("cannot use data directory \(directory): \(reason)")
+        }
+        if configuration.dataDirectory == nil && !configuration.isEphemeral {
+            logger.warning("without --data-dir messages and definitions are kept in memory; they end with the process")
         }
     }
 
