@@ -4,7 +4,8 @@ internal import AMQPProtocol
 extension Shard {
     /// Hands a stored message to its queues and drops our reference.
     ///
-    /// Returns how many answers come: one from each other shard, one from the log. Allocates nothing: fanout to many queues is a hot path too.
+    /// Returns how many answers come: one from each other shard, one from the log. Allocates nothing: fanout to many queues
+    /// is a hot path too.
     func deliverStored(
         _ slot: UInt32,
         _ flags: QueueEntry.Flags,

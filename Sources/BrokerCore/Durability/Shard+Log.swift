@@ -47,6 +47,8 @@ extension Shard {
         case .commit(let address):
             guard let channel = self.channel(address) else { return }
             self.commitAnswered(channel, isRejected: false)
+        case .purged(let asker, let messageCount):
+            self.send(.purgeReply(asker, messageCount: messageCount), to: asker.shard)
         case .topology(let sequence):
             self.topologyApplied(sequence)
         }
@@ -190,6 +192,23 @@ extension Shard {
     /// Answers a commit of this shard when the batch under way is durable.
     func waitToCommit(_ channel: ChannelAddress) {
         self.wait(.commit(channel))
+    }
+
+    /// Answers a purge when the log has it: nothing that was purged comes back.
+    func answerPurge(
+        _ queue: UnsafeMutablePointer<QueueState>?,
+        _ asker: ChannelAddress,
+        messageCount: UInt32
+    ) {
+        if messageCount > 0, let queue, queue.pointee.isLogged {
+            self.flushSettled()
+            if self.log.batch != nil {
+                self.wait(.purged(asker, messageCount: messageCount))
+                return
+            }
+        }
+        // Nothing of it was in the log.
+        self.send(.purgeReply(asker, messageCount: messageCount), to: asker.shard)
     }
 
     // MARK: Settlements

@@ -13,6 +13,8 @@ struct ShardLog {
         case accepted(ChannelAddress, sequence: UInt64)
         /// A channel of this shard that commits.
         case commit(ChannelAddress)
+        /// A channel of some shard that has purged a queue.
+        case purged(ChannelAddress, messageCount: UInt32)
         /// A change of the topology.
         case topology(sequence: UInt64)
     }

@@ -107,12 +107,13 @@ extension Shard {
 
     /// `queue.purge`.
     func purge(_ address: QueueAddress, _ asker: ChannelAddress) {
+        let queue = self.queue(address)
         var count: UInt32 = 0
-        if let queue = self.queue(address) {
+        if let queue {
             count = UInt32(clamping: queue.pointee.readyCount)
             self.dropReady(queue, isLogged: true)
         }
-        self.send(.purgeReply(asker, messageCount: count), to: asker.shard)
+        self.answerPurge(queue, asker, messageCount: count)
     }
 
     // MARK: Consumers

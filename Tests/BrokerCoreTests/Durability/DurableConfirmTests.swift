@@ -92,6 +92,19 @@ import Testing
     }
 
     @Test(arguments: placements)
+    func aPurgeWaitsForTheLog(placement: (shards: Int, publisher: Int, queue: Int)) {
+        let scene = Scene(placement)
+        scene.publisher.publish(routingKey: "q", properties: Self.persistent, body: [1])
+        #expect(scene.publisher.receive().lines == ["1 ack 1"])
+        scene.broker.isLogHeld = true
+        #expect(scene.publisher.call(QueuePurge(queue: "q")).lines == [])
+        scene.broker.isLogHeld = false
+        #expect(scene.publisher.receive().lines == ["1 queue.purge-ok 1"])
+        scene.broker.isLogHeld = true
+        #expect(scene.publisher.call(QueuePurge(queue: "q")).lines == ["1 queue.purge-ok 0"])
+    }
+
+    @Test(arguments: placements)
     func aPublisherThatTheLogDoesNotKeepUpWithIsNotRead(placement: (shards: Int, publisher: Int, queue: Int)) {
         let scene = Scene(placement)
         scene.broker.isLogHeld = true
