@@ -77,6 +77,11 @@ def a_consumer_tag_used_twice(t):
     ch.rpc("basic.cancel", consumer_tag="x")
     ch.consume(queue, tag="x")
     ch.refused_by_connection(530, "basic.consume", "attempt to reuse consumer tag 'x'", queue=other, consumer_tag="x")
+    # It is looked at before the queue is.
+    again = t.channel()
+    again.consume(queue, tag="x")
+    again.refused_by_connection(530, "basic.consume", "attempt to reuse consumer tag 'x'", queue="not there",
+                                consumer_tag="x")
 
 
 @behaviour(134)

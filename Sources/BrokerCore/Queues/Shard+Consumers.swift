@@ -111,7 +111,7 @@ extension Shard {
             self.receiveReplyConsume(method, channel)
             return
         }
-        guard let info = self.findQueue(method.queue, channel, BasicConsume.id) else { return }
+        // Before the queue is looked for, as RabbitMQ does.
         let isTaken =
             channel.pointee.consumersByTag[method.consumerTag] != nil
             || channel.pointee.replyConsumerTag == method.consumerTag
@@ -124,6 +124,7 @@ extension Shard {
             )
             return
         }
+        guard let info = self.findQueue(method.queue, channel, BasicConsume.id) else { return }
         var priority: Int64 = 0
         if let value = method.arguments["x-priority"] {
             guard let integer = value.integerValue else {
