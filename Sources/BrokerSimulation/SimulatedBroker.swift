@@ -34,6 +34,9 @@ public final class SimulatedBroker {
     /// Lines the broker has logged.
     public private(set) var logLines: [String] = []
 
+    /// The time of day when a broker starts, in milliseconds since 1970.
+    public static let startOfTime: UInt64 = 1_700_000_000_000
+
     private let memories: [SimulatedMemory]
     private var sockets: [[ConnectionID: Socket]]
     /// Batches under way, by sender and receiver; order is kept per pair.
@@ -67,6 +70,9 @@ public final class SimulatedBroker {
                 now: now
             )
         }
+        for shard in self.shards {
+            shard.setWallClock(epochMilliseconds: Self.startOfTime, at: now)
+        }
         self.hasOpenTurn = Array(repeating: false, count: shardCount)
         self.sockets = Array(repeating: [:], count: shardCount)
         self.batches = Array(repeating: Array(repeating: [], count: shardCount), count: shardCount)
@@ -74,6 +80,13 @@ public final class SimulatedBroker {
 
     /// Output blocks that shards hold; none when nothing is pending.
     public var lentBlocks: Int { self.memories.reduce(0) { $0 + $1.lentBlocks } }
+
+    /// Tells all shards another time of day, as if the system's clock had been set.
+    public func setWallClock(epochMilliseconds: UInt64) {
+        for shard in self.shards {
+            shard.setWallClock(epochMilliseconds: epochMilliseconds, at: self.now)
+        }
+    }
 
     /// Goes on with what a log holds, before the first connection, as a start does.
     public func restore(_ records: [DurableRecord]) throws {
@@ -204,6 +217,8 @@ public final class SimulatedBroker {
         case batch(from: Int, to: Int)
         /// The oldest records on their way to the log become durable.
         case sync
+        /// A shard goes on with what it does in pieces.
+        case work(shard: Int)
     }
 
     /// What can happen next, in a fixed order.
@@ -223,6 +238,9 @@ public final class SimulatedBroker {
         }
         if !self.unsynced.isEmpty && !self.isLogHeld {
             events.append(.sync)
+        }
+        for shard in self.shards.indices where self.shards[shard].hasPendingWork {
+            events.append(.work(shard: shard))
         }
         return events
     }
@@ -249,6 +267,9 @@ public final class SimulatedBroker {
             }
             self.shards[shard].logCommitted(upTo: records.number, now: self.now)
             self.endTurn(of: shard, endsTurn)
+        case .work(let shard):
+            self.shards[shard].continueWork(now: self.now)
+            self.endTurn(of: shard, endsTurn)
         }
     }
 
@@ -264,6 +285,14 @@ public final class SimulatedBroker {
         while let event = self.possibleEvents.first {
             self.carryOut(event)
         }
+    }
+
+    /// Ends every shard's turn, then runs: for tests that call into a shard.
+    public func settle() {
+        for shard in self.shards.indices {
+            self.drain(shard)
+        }
+        self.run()
     }
 
     /// Runs until nothing can happen and no shard has anything left to write.

@@ -105,7 +105,7 @@ extension Shard {
         base.storeBytes(of: queue.generation, toByteOffset: 44, as: UInt32.self)
     }
 
-    /// Writes a record for `count` queues, all but their addresses, which go behind its first 40 octets.
+    /// Writes a record for `count` queues and counts it against the connection's window.
     @inline(__always)
     private func beginForward(
         _ message: MessageView,
@@ -115,18 +115,40 @@ extension Shard {
         sequence: UInt64,
         from channel: UnsafeMutablePointer<ChannelState>
     ) -> UnsafeMutableRawPointer {
-        let headerSize = 40 &+ 8 &* count
-        let size = headerSize &+ BatchedMessage.size(of: message)
-        let base = self.appendRecord(.publish, size: size, to: shard)
-        self.address(of: channel).write(at: base + 8)
-        base.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
-        base.storeBytes(of: UInt32(truncatingIfNeeded: count), toByteOffset: 32, as: UInt32.self)
-        BatchedMessage.write(message, flags: flags, at: base + headerSize)
+        let base = self.appendPublish(
+            message,
+            flags,
+            to: shard,
+            count: count,
+            sequence: sequence,
+            from: self.address(of: channel)
+        )
+        let size = 40 &+ 8 &* count &+ BatchedMessage.size(of: message)
         let connection = channel.pointee.connection
         connection.pointee.outstandingBytes &+= size
         if connection.pointee.outstandingBytes > ShardLimits.publisherWindowBytes {
             self.setPause(connection, .publisherWindow, true)
         }
+        return base
+    }
+
+    /// Writes a record for `count` queues, all but their addresses, which go behind its first 40 octets.
+    @inline(__always)
+    func appendPublish(
+        _ message: MessageView,
+        _ flags: QueueEntry.Flags,
+        to shard: UInt16,
+        count: Int,
+        sequence: UInt64,
+        from origin: ChannelAddress
+    ) -> UnsafeMutableRawPointer {
+        let headerSize = 40 &+ 8 &* count
+        let size = headerSize &+ BatchedMessage.size(of: message)
+        let base = self.appendRecord(.publish, size: size, to: shard)
+        origin.write(at: base + 8)
+        base.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
+        base.storeBytes(of: UInt32(truncatingIfNeeded: count), toByteOffset: 32, as: UInt32.self)
+        BatchedMessage.write(message, flags: flags, at: base + headerSize)
         return base
     }
 }

@@ -9,6 +9,8 @@ struct QueueState: ~Copyable {
     let info: QueueInfo
     let address: QueueAddress
     let isSingleActive: Bool
+    /// What governs the queue; changed by ``Shard/applySettings(_:to:)`` only.
+    var settings: QueueSettings
 
     var ready = EntryRing()
     var headSequence: UInt64 = 0
@@ -40,6 +42,7 @@ struct QueueState: ~Copyable {
         self.info = info
         self.address = info.address
         self.isSingleActive = info.parsed.isSingleActiveConsumer
+        self.settings = QueueSettings(info.parsed)
     }
 
     /// The place the next message gets.

@@ -131,6 +131,7 @@ extension Shard {
                 self.sendAccepted(origin, sequence)
             }
         }
+        guard !origin.isInternalOrigin else { return }
         let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
         let connection = ConnectionAddress(shard: origin.shard, id: origin.connection)
         if isLogged {
@@ -229,9 +230,14 @@ extension Shard {
 
     /// A queue of another shard has taken, or refused, a publish.
     private func applyAccepted(_ record: UnsafeMutableRawPointer) {
-        guard let channel = self.channel(ChannelAddress(readAt: record + 8)) else { return }
+        let origin = ChannelAddress(readAt: record + 8)
         let sequence = record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
         let isRejected = record.loadUnaligned(fromByteOffset: 32, as: UInt32.self) != 0
+        guard !origin.isInternalOrigin else {
+            self.internalPublishAnswered(sequence, isRejected: isRejected)
+            return
+        }
+        guard let channel = self.channel(origin) else { return }
         if sequence == .max {
             self.commitAnswered(channel, isRejected: isRejected)
             self.runLocalCommands()

@@ -23,6 +23,8 @@ public final class Shard {
 
     /// Time of the current turn.
     var now: BrokerInstant
+    /// The time of day.
+    var wallClock = WallClock()
 
     // Connections.
     var connections: [UnsafeMutablePointer<ConnectionState>?] = []
@@ -37,6 +39,10 @@ public final class Shard {
     var store = MessageStore()
     var queues: [UnsafeMutablePointer<QueueState>?] = []
     var touchedQueues: [UnsafeMutablePointer<QueueState>] = []
+    /// What is done in pieces so that nobody waits long.
+    var pendingWork: Deque<ShardWork> = []
+    /// Publishes of the shard itself that others have not answered.
+    var internalPublishes = InternalPublishes()
     let topology: Topology
     var routeTargets = RouteTargets()
     /// Grows whenever a cached route may have become wrong.
@@ -215,6 +221,17 @@ public final class Shard {
             self.fire(timer)
         }
         self.runLocalCommands()
+    }
+
+    /// Whether the shard has more to do than it does in one turn; ``continueWork(now:)`` goes on.
+    public var hasPendingWork: Bool { !self.pendingWork.isEmpty }
+
+    /// Goes on with what is done in pieces, soon but behind other inputs, while ``hasPendingWork``.
+    public func continueWork(now: BrokerInstant) {
+        self.now = now
+        self.doPendingWork()
+        self.runLocalCommands()
+        self.dispatchTouchedQueues()
     }
 
     /// The broker stops: every client gets 320 and is expected to answer `close-ok`.

@@ -83,13 +83,14 @@ final class VirtualHost {
     /// Finds the queues of a message.
     ///
     /// `extraKeys` are the further routing keys of `CC` and `BCC`. `headers` are the entries of the header table as they
-    /// came, without the length in front; they are decoded only if a headers exchange is reached. What `targets` held
-    /// before is forgotten. Every exchange is visited once, so that circles end, and every queue is found once.
+    /// came, without the length in front; they are decoded only if a headers exchange is reached. `isInternal` is for what
+    /// the broker publishes itself, to internal exchanges too. What `targets` held before is forgotten. Every exchange is visited once, so that circles end, and every queue is found once.
     func route(
         exchange name: UnsafeRawBufferPointer,
         routingKey: UnsafeRawBufferPointer,
         extraKeys: [[UInt8]] = [],
         headers: UnsafeRawBufferPointer? = nil,
+        isInternal: Bool = false,
         into targets: inout RouteTargets
     ) -> RouteOutcome {
         // 64 bits do not run out: a billion messages a second take centuries.
@@ -100,7 +101,7 @@ final class VirtualHost {
             return .routed
         }
         guard let start = self.exchanges[name] else { return .noExchange }
-        guard !start.definition.isInternal else { return .internalExchange }
+        guard isInternal || !start.definition.isInternal else { return .internalExchange }
         var headers = MessageHeaders(encoded: headers)
         targets.visit(start)
         while let exchange = targets.nextExchange() {

@@ -35,7 +35,11 @@ enum ServerLimits {
     /// Blocks of output written in one turn before other sockets of the loop are looked at again.
     static let outputsPerTurn = 64
     /// Shortest time between two wake-ups for timers.
-    static let timerGranularityNanoseconds: UInt64 = 10_000_000
+    ///
+    /// Messages leave on time to a millisecond; only deadlines that are there wake a loop.
+    static let timerGranularityNanoseconds: UInt64 = 1_000_000
+    /// Time after which a loop looks at the time of day again.
+    static let wallClockMilliseconds: UInt64 = 60_000
 
     /// Time beyond its due moment in which a closing socket may still take what is pending.
     static let closeGraceMilliseconds: UInt64 = 3_000

@@ -34,6 +34,7 @@ final class ShardLoop {
     private var isContinuationScheduled = false
     private var timer: NIOScheduledCallback?
     private var timerDeadline = BrokerInstant(nanoseconds: .max)
+    private var nextWallClockReading = BrokerInstant(nanoseconds: 0)
     private var stopPromise: EventLoopPromise<Void>?
 
     // Reused in every turn.
@@ -63,6 +64,7 @@ final class ShardLoop {
             output: self.output,
             now: BrokerInstant(nanoseconds: eventLoop.now.uptimeNanoseconds)
         )
+        self.readWallClock()
     }
 
     /// The time, read anew; every input reads it once.
@@ -199,7 +201,11 @@ final class ShardLoop {
         var budget = ServerLimits.outputsPerTurn
         repeat {
             self.hasNewInput = false
-            self.shard.endTurn(now: self.now)
+            let now = self.now
+            if now >= self.nextWallClockReading {
+                self.readWallClock()
+            }
+            self.shard.endTurn(now: now)
             // Before anybody hears of what the records tell.
             self.submitLogRecords()
             self.sendOutput(&budget)
@@ -207,7 +213,7 @@ final class ShardLoop {
             self.postOutboxes()
         } while self.hasNewInput || (self.shard.hasDirtyConnections && budget > 0)
         self.isInTurn = false
-        if self.shard.hasDirtyConnections {
+        if self.shard.hasDirtyConnections || self.shard.hasPendingWork {
             self.scheduleContinuation()
         }
         self.scheduleTimer()
@@ -275,6 +281,9 @@ final class ShardLoop {
         self.isContinuationScheduled = true
         self.eventLoop.assumeIsolated().execute {
             self.isContinuationScheduled = false
+            if self.shard.hasPendingWork {
+                self.shard.continueWork(now: self.now)
+            }
             self.runTurn()
         }
     }
@@ -299,6 +308,13 @@ final class ShardLoop {
             // The event loop is shutting down.
             self.timerDeadline = BrokerInstant(nanoseconds: .max)
         }
+    }
+
+    /// Tells the shard the time of day, which the system may have changed.
+    private func readWallClock() {
+        let now = self.now
+        self.nextWallClockReading = now.advanced(milliseconds: ServerLimits.wallClockMilliseconds)
+        self.shard.setWallClock(epochMilliseconds: SystemClock.epochMilliseconds, at: now)
     }
 
     fileprivate func fireTimer() {
