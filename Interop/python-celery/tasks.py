@@ -8,7 +8,7 @@ from pathlib import Path
 from celery import Celery, Task
 
 # The address, and a word that keeps the names of scenarios apart that run side by side.
-app = Celery("tasks", broker=os.environ["INTEROP_BROKER"], backend="rpc://")
+app = Celery("tasks", broker=os.environ["INTEROP_BROKER"], backend=os.environ.get("INTEROP_BACKEND", "rpc://"))
 prefix = os.environ["INTEROP_PREFIX"]
 app.conf.update(
     task_default_queue=f"{prefix}-tasks",
@@ -17,6 +17,13 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     worker_hijack_root_logger=False,
 )
+if "INTEROP_QUEUE_TYPE" in os.environ:
+    # Celery's delay queues need a topic exchange behind them.
+    app.conf.update(
+        task_default_queue_type=os.environ["INTEROP_QUEUE_TYPE"],
+        task_default_exchange_type="topic",
+        worker_detect_quorum_queues=True,
+    )
 
 
 @app.task
@@ -57,6 +64,20 @@ def die_once(self: Task, mark: str) -> bool:
     Path(mark).touch()
     os.kill(os.getpid(), signal.SIGKILL)
     return False
+
+
+@app.task(bind=True, max_retries=3)
+def tries_again_in_a_second(self: Task) -> int:
+    """Fails twice, a second apart, and says how often it was tried again."""
+    if self.request.retries < 2:
+        raise self.retry(countdown=1)
+    return self.request.retries
+
+
+@app.task
+def total(numbers: list[int]) -> int:
+    """The sum of other tasks' results."""
+    return sum(numbers)
 
 
 @app.task
