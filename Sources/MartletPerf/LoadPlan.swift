@@ -55,6 +55,10 @@ struct LoadPlan: Sendable {
     var consumerArguments: [Argument] = []
     var prefix = "martlet-perf"
     var keepsQueues = false
+    /// What messages differ in, in turn; never empty.
+    var varieties = [MessageVariety()]
+    /// Consumers begin when everything is published.
+    var fillsFirst = false
     var serverPIDs: [Int32] = []
     var plant: PlantedError?
 
@@ -87,6 +91,9 @@ extension LoadPlan {
 
     /// Whether the order of one queue may be split over several consumers.
     var sharesQueues: Bool { self.consumers > self.queues && !self.isStream }
+
+    /// Whether the server may deliver messages in another order than they were published.
+    var isReordered: Bool { self.varieties.count > 1 }
 
     func queueName(_ queue: Int) -> ShortString { ShortString(truncating: "\(self.prefix).q\(queue)") }
 

@@ -77,6 +77,28 @@ extension PerfCommand {
         plan.ackEvery = self.message.ack
         plan.prefetch = self.message.prefetch
         plan.confirmWindow = self.message.confirm
+        try Self.check("priorities", self.message.priorities, in: 0...256)
+        plan.varieties = MessageVariety.cycle(
+            priorities: self.message.priorities,
+            expirations: try Self.milliseconds("expirations", self.message.expirations),
+            delays: try Self.milliseconds("delays", self.message.delays)
+        )
+        guard plan.varieties.count <= PerfLimits.varieties else {
+            throw ValidationError("That is more than \(PerfLimits.varieties) kinds of messages.")
+        }
+        guard plan.varieties.count == 1 || plan.bodyBytes <= PerfLimits.copiedBodyBytes else {
+            throw ValidationError("Kinds of messages need a --size of at most \(PerfLimits.copiedBodyBytes).")
+        }
+    }
+
+    private static func milliseconds(_ name: String, _ text: String?) throws -> [UInt64] {
+        guard let text else { return [] }
+        return try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            guard let number = UInt64(part), number <= 315_360_000_000 else {
+                throw ValidationError("--\(name) takes milliseconds separated by commas, not '\(text)'.")
+            }
+            return number
+        }
     }
 
     private func addLoad(to plan: inout LoadPlan) throws {
@@ -105,6 +127,15 @@ extension PerfCommand {
             guard plan.consumers > 0 else {
                 throw ValidationError("--max-inflight needs consumers: nothing else makes room.")
             }
+        }
+        if self.load.backlog {
+            guard self.load.count != nil, plan.consumers > 0 else {
+                throw ValidationError("--backlog needs --count and consumers.")
+            }
+            guard self.load.maxInflight == nil else {
+                throw ValidationError("--backlog excludes --max-inflight: nothing makes room.")
+            }
+            plan.fillsFirst = true
         }
         if let idle = self.load.idle {
             try Self.check("idle", idle, in: 1...PerfLimits.publishers)

@@ -8,6 +8,9 @@ enum PerfLimits {
     /// Bodies longer than this are sent from one shared image instead of being copied into each batch.
     static let copiedBodyBytes = 8 * 1024
 
+    /// Kinds of messages that take turns.
+    static let varieties = 1024
+
     /// Batches one publisher may send before other connections get their turn.
     static let batchesPerTurn = 4
 

@@ -73,6 +73,15 @@ public struct PerfMessageOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Use confirms, with at most so many messages unconfirmed.", valueName: "window"))
     var confirm: Int?
 
+    @Option(help: "Spread messages over so many priorities, 0 first.")
+    var priorities = 0
+
+    @Option(help: ArgumentHelp("Expirations that messages take in turn, in ms.", valueName: "ms,ms,..."))
+    var expirations: String?
+
+    @Option(help: ArgumentHelp("Delays (header x-delay) that messages take in turn, in ms.", valueName: "ms,ms,..."))
+    var delays: String?
+
     /// For the parser.
     public init() {}
 }
@@ -93,6 +102,9 @@ public struct PerfLoadOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("Most messages published and not yet consumed.", valueName: "messages"))
     var maxInflight: UInt64?
+
+    @Flag(help: "Consume only when all is published; needs --count.")
+    var backlog = false
 
     @Option(help: "Event loop threads of this tool.")
     var threads = 1

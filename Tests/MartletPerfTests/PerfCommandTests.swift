@@ -38,6 +38,23 @@ import Testing
         #expect(plan.queueArguments.map { $0.value } == [.integer(1), .boolean(true)])
         #expect(plan.consumerArguments == [.init(key: "c", value: .text("d=e"))])
         #expect(try self.plan("--count 7").length == .count(7))
+        #expect(try self.plan("--count 7 --backlog").fillsFirst)
+    }
+
+    @Test func mixesKindsOfMessages() throws {
+        #expect(try self.plan("").varieties == [MessageVariety()])
+        let mixed = try self.plan("--priorities 2 --expirations 100,200,300 --delays 5")
+        #expect(
+            mixed.varieties == [
+                MessageVariety(priority: 0, expiration: 100, delay: 5),
+                MessageVariety(priority: 1, expiration: 200, delay: 5),
+                MessageVariety(priority: 0, expiration: 300, delay: 5),
+            ]
+        )
+        #expect(mixed.isReordered)
+        let properties = mixed.varieties[1].properties(headers: FieldTable([("a", .int64(1))]), isPersistent: true)
+        #expect((properties.priority, properties.expiration, properties.deliveryMode) == (1, "200", 2))
+        #expect(properties.headers == FieldTable([("a", .int64(1)), ("x-delay", .int64(5))]))
     }
 
     @Test(arguments: [
@@ -49,6 +66,8 @@ import Testing
         "--idle 0", "--hold 1", "--hold=-1 --idle 1", "--exchange carrier-pigeon", "--queue-arg novalue",
         "--queue-arg =1", "--consumer-arg x", "--server-pid 2147483647", "--publishers 60000 --queues 1000",
         "--queue-arg x-queue-type=stream --queues 2 --consumers 3", "--plant maybe", "--wrong", "extra",
+        "--backlog", "--backlog --count 5 --consumers 0", "--backlog --count 5 --max-inflight 5", "--priorities 257",
+        "--expirations 1,x", "--expirations=-1", "--delays 1,,2", "--priorities 2 --size 8193",
     ])
     func refuses(arguments: String) {
         let error = #expect(throws: (any Error).self) { try self.plan(arguments) }

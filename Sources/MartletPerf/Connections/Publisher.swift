@@ -39,15 +39,17 @@ final class Publisher: FrameSink {
         self.confirms = plan.confirmWindow.map { ConfirmWindow(size: $0) }
         let frameMax = Int(connection.frameMaxBytes)
         self.batch = PublishBatch(
-            templates: targets.map { queue in
-                let address = plan.address(ofQueue: queue)
-                return MessageTemplate(
-                    publish: BasicPublish(exchange: plan.exchangeName, routingKey: address.routingKey),
-                    properties: BasicProperties(headers: address.headers, deliveryMode: plan.isPersistent ? 2 : 1),
-                    channel: ClientConnection.channelNumber,
-                    bodyBytes: plan.bodyBytes,
-                    frameMaxBytes: frameMax
-                )
+            templates: plan.varieties.map { variety in
+                targets.map { queue in
+                    let address = plan.address(ofQueue: queue)
+                    return MessageTemplate(
+                        publish: BasicPublish(exchange: plan.exchangeName, routingKey: address.routingKey),
+                        properties: variety.properties(headers: address.headers, isPersistent: plan.isPersistent),
+                        channel: ClientConnection.channelNumber,
+                        bodyBytes: plan.bodyBytes,
+                        frameMaxBytes: frameMax
+                    )
+                }
             },
             bodyBytes: plan.bodyBytes,
             tail: MessageTemplate.tail(

@@ -142,7 +142,7 @@ final class LoadLoop {
             tally: tally,
             numbered: self.publishers.reduce(0) { $0 + $1.numbered },
             distinct: self.tracks.distinct,
-            reordered: self.plan.sharesQueues ? self.reordered : tally.late,
+            reordered: self.plan.isReordered ? 0 : self.plan.sharesQueues ? self.reordered : tally.late,
             damaged: self.damaged + tally.foreign,
             misconfirmed: self.misconfirmed,
             deliveries: self.deliveryLatencies.finish(),

@@ -22,6 +22,7 @@ extension LoadReport {
         let address = "\(self.plan.server.host):\(self.plan.server.port)"
         let name = [self.server.product, self.server.version].filter { !$0.isEmpty }.joined(separator: " ")
         return (name.isEmpty ? address : "\(name) at \(address)")
+            + (self.fillingSeconds.map { ", filled for \(NumberText.fixed($0, 2)) s" } ?? "")
             + ", measured for \(NumberText.fixed(self.seconds, 2)) s"
     }
 
@@ -57,6 +58,7 @@ extension LoadReport {
         guard self.failure == nil else { return "not checked, the run was cut short" }
         guard self.errors.total > 0 else {
             if self.plan.consumers == 0 { return "not checked, nothing was consumed" }
+            if self.plan.isReordered { return "none: nothing lost or duplicated" }
             return self.plan.bodyBytes >= BodyStamp.sequenceBytes
                 ? "none: nothing lost, duplicated or reordered"
                 : "none: nothing lost (order and duplicates need bodies of 8 bytes)"
@@ -90,7 +92,8 @@ extension LoadReport {
     }
 
     private func text(of usage: ProcessUsage) -> String {
-        let cores = self.seconds > 0 ? usage.cpuSeconds / self.seconds : 0
+        let seconds = self.seconds + (self.fillingSeconds ?? 0)
+        let cores = seconds > 0 ? usage.cpuSeconds / seconds : 0
         return "\(NumberText.fixed(usage.cpuSeconds, 2)) s of CPU (\(NumberText.fixed(cores, 2)) cores), "
             + "\(NumberText.fixed(self.microsecondsPerMessage(usage), 3)) µs per message, "
             + "memory \(NumberText.bytes(usage.residentStart)) to \(NumberText.bytes(usage.residentEnd)), "
@@ -121,6 +124,12 @@ extension LoadPlan {
         }
         if let window = self.confirmWindow {
             parts.append("confirm window \(window)")
+        }
+        if self.isReordered {
+            parts.append("\(self.varieties.count) kinds of messages")
+        }
+        if self.fillsFirst {
+            parts.append("consumed when all is published")
         }
         if let rate = self.rate {
             parts.append("\(NumberText.fixed(rate, rate == rate.rounded() ? 0 : 2))/s each")

@@ -42,9 +42,23 @@ struct LoadReport: Sendable {
     var serverUsage: ProcessUsage?
     var ownUsage: ProcessUsage?
     var failure: PerfFailure?
+    /// The length of the part in which queues were only filled; nil when there was none.
+    var fillingSeconds: Double?
+
+    /// Takes over what a first part showed in which the queues were only filled.
+    mutating func addFilling(_ filled: LoadReport) {
+        self.published = filled.published
+        self.confirmed = filled.confirmed
+        self.fillingSeconds = filled.seconds
+        self.serverUsage = self.serverUsage.map { $0.following(filled.serverUsage) }
+        self.ownUsage = self.ownUsage.map { $0.following(filled.ownUsage) }
+    }
 
     /// Messages that went through in the measured part: what CPU time is divided by.
-    var messages: Double { max(self.published.perSecond, self.consumed.perSecond) * self.seconds }
+    var messages: Double {
+        let published = self.published.perSecond * (self.fillingSeconds ?? self.seconds)
+        return max(published, self.consumed.perSecond * self.seconds)
+    }
 
     /// Microseconds of CPU per message.
     func microsecondsPerMessage(_ usage: ProcessUsage) -> Double {

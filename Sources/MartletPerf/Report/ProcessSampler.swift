@@ -73,4 +73,15 @@ struct ProcessUsage: Equatable, Sendable {
     var residentStart: UInt64
     var residentEnd: UInt64
     var residentPeak: UInt64
+
+    /// The same for this part and an earlier one together.
+    func following(_ earlier: ProcessUsage?) -> ProcessUsage {
+        guard let earlier else { return self }
+        return ProcessUsage(
+            cpuSeconds: earlier.cpuSeconds + self.cpuSeconds,
+            residentStart: earlier.residentStart,
+            residentEnd: self.residentEnd,
+            residentPeak: max(earlier.residentPeak, self.residentPeak)
+        )
+    }
 }

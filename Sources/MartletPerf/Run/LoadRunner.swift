@@ -106,7 +106,10 @@ struct LoadRunner: Sendable {
     private func drive(_ loops: [NIOLoopBound<LoadLoop>], state: RunState) async throws(PerfFailure) -> LoadReport {
         let meter = RunMeter(plan: self.plan, state: state)
         let handles = Mutex<[ConnectionHandle]>([])
-        try await self.connectAll(loops, state: state) { handle in handles.withLock { $0.append(handle) } }
+        let consumers = try await self.connectAll(loops, state: state) { handle in
+            handles.withLock { $0.append(handle) }
+        }
+        if !self.plan.fillsFirst { try await self.consume(consumers) }
 
         let start = PerfClock.now() + 1_000_000
         await self.onAll(loops) { loop in
@@ -118,7 +121,12 @@ struct LoadRunner: Sendable {
         state.phase.store(.running, ordering: .relaxed)
         await self.onAll(loops) { $0.wake() }
 
-        var report = await self.measure(meter, state: state, start: start)
+        var report: LoadReport
+        if self.plan.fillsFirst {
+            report = try await self.measureBacklog(meter, state: state, consumers)
+        } else {
+            report = await self.measure(meter, state: state, start: start)
+        }
         state.isRecording.store(false, ordering: .relaxed)
         state.phase.store(.draining, ordering: .relaxed)
         await self.onAll(loops) { $0.wake() }
@@ -157,8 +165,9 @@ struct LoadRunner: Sendable {
         _ loops: [NIOLoopBound<LoadLoop>],
         state: RunState,
         _ note: @escaping @Sendable (ConnectionHandle) -> Void
-    ) async throws(PerfFailure) {
+    ) async throws(PerfFailure) -> [(id: Int, handle: ConnectionHandle)] {
         let plan = self.plan
+        let consumers = Mutex<[(id: Int, handle: ConnectionHandle)]>([])
         let crowd = (plan.publishers + plan.consumers) / plan.threads
         try await concurrently(0..<plan.consumers) { (id) throws(PerfFailure) in
             let loop = loops[plan.loop(ofConsumer: id)]
@@ -174,20 +183,7 @@ struct LoadRunner: Sendable {
                 loop.value.add(consumer)
                 connection.role = .consumer(consumer)
             }
-            if plan.prefetch > 0 {
-                try await handle.call(BasicQos(prefetchCount: UInt16(plan.prefetch)))
-            }
-            let arguments = LoadPlan.Argument.table(plan.consumerArguments)
-            try await handle.callAll(
-                plan.queues(ofConsumer: id).enumerated().map { number, queue in
-                    BasicConsume(
-                        queue: plan.queueName(queue),
-                        consumerTag: ShortString(truncating: "\(number)"),
-                        noAck: plan.ackEvery == 0,
-                        arguments: arguments
-                    )
-                }
-            )
+            consumers.withLock { $0.append((id, handle)) }
         }
         try await concurrently(0..<plan.publishers) { (id) throws(PerfFailure) in
             let loop = loops[plan.loop(ofPublisher: id)]
@@ -207,6 +203,58 @@ struct LoadRunner: Sendable {
                 connection.role = .publisher(publisher)
             }
         }
+        return consumers.withLock { $0 }
+    }
+
+    /// Starts all consumers.
+    private func consume(_ consumers: [(id: Int, handle: ConnectionHandle)]) async throws(PerfFailure) {
+        let plan = self.plan
+        try await concurrently(0..<consumers.count) { (index) throws(PerfFailure) in
+            let (id, handle) = consumers[index]
+            if plan.prefetch > 0 {
+                try await handle.call(BasicQos(prefetchCount: UInt16(plan.prefetch)))
+            }
+            let arguments = LoadPlan.Argument.table(plan.consumerArguments)
+            try await handle.callAll(
+                plan.queues(ofConsumer: id).enumerated().map { number, queue in
+                    BasicConsume(
+                        queue: plan.queueName(queue),
+                        consumerTag: ShortString(truncating: "\(number)"),
+                        noAck: plan.ackEvery == 0,
+                        arguments: arguments
+                    )
+                }
+            )
+        }
+    }
+
+    /// Waits until everything is published, then until it is consumed: two measured parts, whose CPU is added up.
+    private func measureBacklog(
+        _ meter: RunMeter,
+        state: RunState,
+        _ consumers: [(id: Int, handle: ConnectionHandle)]
+    ) async throws(PerfFailure) -> LoadReport {
+        guard case .count(let count) = self.plan.length else { preconditionFailure("a backlog is counted") }
+        meter.beginWindow()
+        var progress = Stall(state: state)
+        while state.failure == nil, !self.isInterrupted(),
+            state.sum(\.settledPublishers) < UInt64(self.plan.publishers)
+        {
+            let now = PerfClock.now()
+            meter.tick(now: now, note: "filling", show: self.show)
+            // A server that blocks publishers until there is room would wait for our consumers for ever.
+            if progress.seconds(now: now) >= PerfLimits.stallSeconds { break }
+            try? await Task.sleep(nanoseconds: 5_000_000)
+        }
+        let last = state.counters.map { $0.lastActivity.load(ordering: .relaxed) }.max()
+        let filled = meter.endWindow(at: last)
+        try await self.consume(consumers)
+        state.isRecording.store(true, ordering: .relaxed)
+        meter.beginWindow()
+        await self.waitForCount(count, meter: meter, state: state)
+        var report = meter.endWindow(at: state.counters.map { $0.lastActivity.load(ordering: .relaxed) }.max())
+        report.addFilling(filled)
+        return report
     }
 
     /// Waits for the end of the measured part and takes its figures.

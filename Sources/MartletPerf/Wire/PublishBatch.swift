@@ -40,25 +40,29 @@ struct PublishBatch {
     /// An error to commit on purpose, to show that the checks see it.
     var plant: PlantedError?
 
-    /// Lays out `templates`, one per target, in turn.
-    init(templates: [MessageTemplate], bodyBytes: Int, tail: ByteBuffer?) {
-        precondition(!templates.isEmpty, "a publisher has at least one target")
-        let round = templates.reduce(0) { $0 + $1.head.count }
-        let messageBytes = round / templates.count + (tail?.readableBytes ?? 0)
-        let rounds = max(1, PerfLimits.batchBytes / (messageBytes * templates.count))
+    /// Lays out `templates`: for each kind of message in turn one per target, in turn.
+    init(templates: [[MessageTemplate]], bodyBytes: Int, tail: ByteBuffer?) {
+        let targets = templates.first?.count ?? 0
+        precondition(targets > 0, "a publisher has at least one target")
+        let round = templates.joined().reduce(0) { $0 + $1.head.count }
+        let messages = targets * templates.count
+        let messageBytes = round / messages + (tail?.readableBytes ?? 0)
+        let rounds = max(1, PerfLimits.batchBytes / (messageBytes * messages))
         var buffer = ByteBufferAllocator().buffer(capacity: round * rounds)
         var slots: [Slot] = []
-        slots.reserveCapacity(templates.count * rounds)
+        slots.reserveCapacity(messages * rounds)
         for _ in 0..<rounds {
-            for (target, template) in templates.enumerated() {
-                let start = buffer.writerIndex
-                buffer.writeBytes(template.head)
-                slots.append(Slot(bodyOffset: start + template.bodyOffset, end: buffer.writerIndex, target: target))
+            for kind in templates {
+                for (target, template) in kind.enumerated() {
+                    let start = buffer.writerIndex
+                    buffer.writeBytes(template.head)
+                    slots.append(Slot(bodyOffset: start + template.bodyOffset, end: buffer.writerIndex, target: target))
+                }
             }
         }
         self.buffer = buffer
         self.slots = slots
-        self.sequences = Array(repeating: 0, count: templates.count)
+        self.sequences = Array(repeating: 0, count: targets)
         self.stampBytes = bodyBytes
         self.tail = tail
     }

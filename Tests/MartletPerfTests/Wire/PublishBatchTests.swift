@@ -16,7 +16,7 @@ import Testing
             )
         }
         let tail = MessageTemplate.tail(channel: 1, bodyBytes: bodyBytes, frameMaxBytes: 131_072)
-        var batch = PublishBatch(templates: templates, bodyBytes: bodyBytes, tail: tail)
+        var batch = PublishBatch(templates: [templates], bodyBytes: bodyBytes, tail: tail)
         batch.plant = plant
         return batch
     }
@@ -142,5 +142,26 @@ import Testing
         #expect(track.duplicated == (plant == .duplicated ? 1 : 0))
         #expect(track.late == (plant == .reordered ? 1 : 0))
         #expect(batch.numbered == track.distinct + track.missing)
+    }
+
+    @Test func kindsOfMessagesTakeTurnsWithinOneOrder() throws {
+        let templates = [UInt8(1), 9].map { priority in
+            [
+                MessageTemplate(
+                    publish: BasicPublish(routingKey: "q"),
+                    properties: BasicProperties(priority: priority),
+                    channel: 1,
+                    bodyBytes: 16,
+                    frameMaxBytes: 131_072
+                )
+            ]
+        }
+        var batch = PublishBatch(templates: templates, bodyBytes: 16, tail: nil)
+        let sent = try self.send(5, from: &batch, step: 2)
+        #expect(sent.map(\.sequence) == [0, 1, 2, 3, 4])
+        var heads = batch.take(limit: 2, stamp: .init(publisher: 0, now: 0, schedule: nil, built: 5)).heads
+        let frames = ParsedFrames(heads.readBytes(length: heads.readableBytes) ?? []).frames
+        let priorities = frames.filter { $0.type == FrameType.header }.map(\.payload.last)
+        #expect(priorities == [9, 1])
     }
 }
