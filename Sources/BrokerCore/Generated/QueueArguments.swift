@@ -48,6 +48,18 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
     case queueLeaderLocator
     /// Accepted for old clients, without effect.
     case queueMasterLocator
+    /// How long a delivery may stay unacknowledged before it goes back to the queue; 0 is no limit.
+    case consumerTimeout
+    /// Which messages that come back wait before they are delivered again.
+    case delayedRetryType
+    /// How long a message waits after its first failure; after the next twice, three times as long, and so on.
+    case delayedRetryMin
+    /// The longest that a message waits after a failure.
+    case delayedRetryMax
+    /// The header whose value makes messages a group, which one consumer at a time gets in order.
+    case groupHeader
+    /// Which of the consumers that can take a message gets the next one.
+    case dispatch
 
     /// The name on the wire.
     var name: ShortString {
@@ -74,6 +86,12 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .initialClusterSize: "x-initial-cluster-size"
         case .queueLeaderLocator: "x-queue-leader-locator"
         case .queueMasterLocator: "x-queue-master-locator"
+        case .consumerTimeout: "x-consumer-timeout"
+        case .delayedRetryType: "x-delayed-retry-type"
+        case .delayedRetryMin: "x-delayed-retry-min"
+        case .delayedRetryMax: "x-delayed-retry-max"
+        case .groupHeader: "x-group-header"
+        case .dispatch: "x-dispatch"
         }
     }
 
@@ -103,6 +121,13 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .queueLeaderLocator:
             .choice(["client-local", "random", "least-leaders", "balanced"], unknown: "invalid_queue_locator_arg")
         case .queueMasterLocator: .anything
+        case .consumerTimeout: .integer(0...315360000000, above: "value_too_large")
+        case .delayedRetryType:
+            .choice(["disabled", "all", "failed", "returned"], unknown: "invalid_delayed_retry_type")
+        case .delayedRetryMin: .integer(0...315360000000, above: "value_too_large")
+        case .delayedRetryMax: .integer(0...315360000000, above: "value_too_large")
+        case .groupHeader: .name
+        case .dispatch: .choice(["round-robin", "least-loaded"], unknown: "invalid_dispatch")
         }
     }
 
@@ -125,12 +150,18 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .singleActiveConsumer: [.classic, .quorum]
         case .queueType: [.classic, .quorum, .stream]
         case .quorumInitialGroupSize: [.quorum]
-        case .deliveryLimit: [.quorum]
+        case .deliveryLimit: [.classic, .quorum]
         case .maxAge: [.stream]
         case .streamMaxSegmentSizeBytes: [.stream]
         case .initialClusterSize: [.stream]
         case .queueLeaderLocator: [.quorum, .stream]
         case .queueMasterLocator: [.classic]
+        case .consumerTimeout: [.classic, .quorum]
+        case .delayedRetryType: [.classic, .quorum]
+        case .delayedRetryMin: [.classic, .quorum]
+        case .delayedRetryMax: [.classic, .quorum]
+        case .groupHeader: [.classic, .quorum]
+        case .dispatch: [.classic, .quorum]
         }
     }
 
@@ -159,6 +190,12 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .initialClusterSize: true
         case .queueLeaderLocator: true
         case .queueMasterLocator: true
+        case .consumerTimeout: true
+        case .delayedRetryType: true
+        case .delayedRetryMin: true
+        case .delayedRetryMax: true
+        case .groupHeader: true
+        case .dispatch: true
         }
     }
 
@@ -187,6 +224,12 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .initialClusterSize: "initial-cluster-size"
         case .queueLeaderLocator: "queue-leader-locator"
         case .queueMasterLocator: "queue-master-locator"
+        case .consumerTimeout: "consumer-timeout"
+        case .delayedRetryType: "delayed-retry-type"
+        case .delayedRetryMin: "delayed-retry-min"
+        case .delayedRetryMax: "delayed-retry-max"
+        case .groupHeader: "group-header"
+        case .dispatch: "dispatch"
         }
     }
 }
@@ -313,6 +356,56 @@ enum QueueLeaderLocator: UInt8, Sendable, CaseIterable {
     }
 }
 
+/// The values of `x-delayed-retry-type`.
+enum DelayedRetryType: UInt8, Sendable, CaseIterable {
+    /// `disabled`
+    case `disabled`
+    /// `all`
+    case `all`
+    /// `failed`
+    case `failed`
+    /// `returned`
+    case `returned`
+
+    /// The value on the wire.
+    var name: ShortString {
+        switch self {
+        case .disabled: "disabled"
+        case .all: "all"
+        case .failed: "failed"
+        case .returned: "returned"
+        }
+    }
+
+    /// Finds a value by its octets on the wire.
+    init?(_ octets: [UInt8]) {
+        guard let value = Self.allCases.first(where: { $0.name.bytes == octets }) else { return nil }
+        self = value
+    }
+}
+
+/// The values of `x-dispatch`.
+enum QueueDispatch: UInt8, Sendable, CaseIterable {
+    /// `round-robin`
+    case `roundRobin`
+    /// `least-loaded`
+    case `leastLoaded`
+
+    /// The value on the wire.
+    var name: ShortString {
+        switch self {
+        case .roundRobin: "round-robin"
+        case .leastLoaded: "least-loaded"
+        }
+    }
+
+    /// Finds a value by its octets on the wire.
+    init?(_ octets: [UInt8]) {
+        guard let value = Self.allCases.first(where: { $0.name.bytes == octets }) else { return nil }
+        self = value
+    }
+}
+
 /// A set of queue types.
 struct QueueTypes: OptionSet, Sendable {
     /// One bit for each type.
@@ -374,6 +467,18 @@ struct QueueArguments: Equatable, Sendable {
     var deliveryLimit: Int64?
     /// `x-queue-leader-locator`: Accepted, without effect on one node.
     var queueLeaderLocator: QueueLeaderLocator?
+    /// `x-consumer-timeout`: How long a delivery may stay unacknowledged before it goes back to the queue; 0 is no limit.
+    var consumerTimeoutMilliseconds: UInt64?
+    /// `x-delayed-retry-type`: Which messages that come back wait before they are delivered again.
+    var delayedRetryType: DelayedRetryType?
+    /// `x-delayed-retry-min`: How long a message waits after its first failure; after the next twice, three times as long, and so on.
+    var delayedRetryMinMilliseconds: UInt64?
+    /// `x-delayed-retry-max`: The longest that a message waits after a failure.
+    var delayedRetryMaxMilliseconds: UInt64?
+    /// `x-group-header`: The header whose value makes messages a group, which one consumer at a time gets in order.
+    var groupHeader: ShortString?
+    /// `x-dispatch`: Which of the consumers that can take a message gets the next one.
+    var dispatch: QueueDispatch = .roundRobin
 
     /// What no arguments mean.
     init() {
@@ -405,6 +510,12 @@ struct QueueArguments: Equatable, Sendable {
         case .initialClusterSize: break
         case .queueLeaderLocator: self.queueLeaderLocator = value.stringValue.flatMap { QueueLeaderLocator($0) }
         case .queueMasterLocator: break
+        case .consumerTimeout: self.consumerTimeoutMilliseconds = value.integerValue.flatMap { UInt64(exactly: $0) }
+        case .delayedRetryType: self.delayedRetryType = value.stringValue.flatMap { DelayedRetryType($0) }
+        case .delayedRetryMin: self.delayedRetryMinMilliseconds = value.integerValue.flatMap { UInt64(exactly: $0) }
+        case .delayedRetryMax: self.delayedRetryMaxMilliseconds = value.integerValue.flatMap { UInt64(exactly: $0) }
+        case .groupHeader: self.groupHeader = value.stringValue.flatMap { ShortString($0) }
+        case .dispatch: self.dispatch = value.stringValue.flatMap { QueueDispatch($0) } ?? self.dispatch
         }
     }
 }
