@@ -15,8 +15,8 @@ struct PublishRecord {
     private static let persistentBit: UInt8 = 1
 
     private let payload: UnsafeRawBufferPointer
-    /// What queues remember of the message.
-    let flags: QueueEntry.Flags
+    /// What queues remember of the message; the priority is the one it was published with.
+    private(set) var flags: QueueEntry.Flags
     /// The number of ``place(_:)``s.
     let placeCount: Int
     private let namesSize: Int
@@ -87,6 +87,7 @@ struct PublishRecord {
             // There is no next place after it.
             throw .damaged
         }
+        self.flags.priority = self.priority
     }
 
     /// Whether octets are two short strings, which ``MessageRecord`` takes for granted.
@@ -95,6 +96,20 @@ struct PublishRecord {
         let rest = octets.dropFirst(1 + Int(exchange))
         guard let routingKey = rest.first else { return false }
         return rest.count == 1 + Int(routingKey)
+    }
+
+    private var priority: UInt8 {
+        guard let names = self.parts.baseAddress else { return 0 }
+        let properties = names + self.namesSize
+        let view = MessageView(
+            names: names,
+            namesSize: self.namesSize,
+            properties: properties,
+            propertiesSize: self.propertiesSize,
+            body: properties + self.propertiesSize,
+            bodySize: self.bodySize
+        )
+        return view.priority
     }
 
     /// One of the message's places.

@@ -91,9 +91,10 @@ extension Shard {
         var remaining = UInt64(recovered.count)
         var isInRow = false
         queue.pointee.headSequence = recovered.nextSequence
+        let hasLevels = queue.pointee.levels != nil
         for message in recovered.messages {
             // What stands in a row up to the end goes to the ring; what comes before a gap is as if it had come back.
-            if !isInRow && message.sequence + remaining == recovered.nextSequence {
+            if !isInRow && !hasLevels && message.sequence + remaining == recovered.nextSequence {
                 isInRow = true
                 queue.pointee.headSequence = message.sequence
             }
@@ -103,10 +104,12 @@ extension Shard {
                 flags.insert(.redelivered)
             }
             let entry = QueueEntry(slot: self.store(message.message), flags: flags)
-            if isInRow {
+            if hasLevels {
+                queue.pointee.restoreToLevel(message.sequence, entry)
+            } else if isInRow {
                 queue.pointee.ready.append(entry)
             } else {
-                queue.pointee.requeued.insert(message.sequence, entry)
+                queue.pointee.putBack(message.sequence, entry)
             }
         }
     }

@@ -70,6 +70,18 @@ extension Shard {
                 }
             }
         }
+        if let levels = queue.pointee.levels {
+            var next = sequence
+            while budget > 0 {
+                let (end, overflow) = next.addingReportingOverflow(ShardLimits.snapshotPlaces)
+                let following = levels.pointee.forEach(from: next, to: overflow ? .max : end) { sequence, entry in
+                    budget -= self.tell(queue, sequence, entry)
+                }
+                guard let following else { return self.tellDelivered(queue) }
+                next = following
+            }
+            return next
+        }
         let head = queue.pointee.headSequence
         let end = queue.pointee.nextSequence
         var next = max(sequence, head)
@@ -78,6 +90,11 @@ extension Shard {
             budget -= self.tell(queue, next, queue.pointee.ready.entry(at: Int(next - head)))
             next += 1
         }
+        return self.tellDelivered(queue)
+    }
+
+    /// Tells how far a queue was handed out, which is all there was to tell.
+    private func tellDelivered(_ queue: UnsafeMutablePointer<QueueState>) -> UInt64? {
         if queue.pointee.deliveredUpTo > 0 {
             let base = self.appendLog(.delivered, size: DeliveredRecord.size)
             DeliveredRecord.write(queue: queue.pointee.info.durableID, upTo: queue.pointee.deliveredUpTo, at: base)

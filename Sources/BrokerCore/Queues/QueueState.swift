@@ -1,9 +1,11 @@
 /// One queue, on its home shard, behind a pointer.
 ///
 /// Invariants:
-/// 1. Every message is in exactly one place: ``ready``, ``requeued`` or one consumer's ``ConsumerState/outstanding``.
+/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels`` or one consumer's
+///    ``ConsumerState/outstanding``.
 /// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
-///    everything in ``requeued`` is older.
+///    everything in ``requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
+///    message's place.
 /// 3. A consumer is in ``rotation`` exactly while its ``ConsumerState/isReady`` is set.
 struct QueueState: ~Copyable {
     let info: QueueInfo
@@ -15,6 +17,10 @@ struct QueueState: ~Copyable {
     var ready = EntryRing()
     var headSequence: UInt64 = 0
     var requeued = RequeueHeap()
+    /// All ready messages of a queue with priorities, which has no others; nil for queues without.
+    var levels: UnsafeMutablePointer<PriorityLevels>?
+    /// Ready messages that are not in ``ready``.
+    var asideCount = 0
     /// Messages handed out and not settled.
     var unacknowledged = 0
 
@@ -43,6 +49,12 @@ struct QueueState: ~Copyable {
         self.address = info.address
         self.isSingleActive = info.parsed.isSingleActiveConsumer
         self.settings = QueueSettings(info.parsed)
+        self.makeLevels(info.parsed.maxPriority)
+    }
+
+    deinit {
+        self.levels?.deinitialize(count: 1)
+        self.levels?.deallocate()
     }
 
     /// The place the next message gets.
@@ -51,17 +63,16 @@ struct QueueState: ~Copyable {
 
     /// Messages that can be delivered.
     @inline(__always)
-    var readyCount: Int { self.ready.count &+ self.requeued.count }
+    var readyCount: Int { self.ready.count &+ self.asideCount }
 
     @inline(__always)
-    var hasReady: Bool { !self.ready.isEmpty || !self.requeued.isEmpty }
+    var hasReady: Bool { !self.ready.isEmpty || self.asideCount != 0 }
 
-    /// Removes the oldest ready message; there is one.
+    /// Removes the ready message whose turn it is; there is one.
     @inline(__always)
     mutating func takeNext() -> ConsumerState.Delivery {
-        if !self.requeued.isEmpty {
-            let element = self.requeued.removeFirst()
-            return ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
+        if self.asideCount != 0 {
+            return self.takeAside()
         }
         let sequence = self.headSequence
         self.headSequence &+= 1

@@ -8,7 +8,11 @@ extension Shard {
     /// Appends a message to a queue; the entry's reference is the queue's from here on.
     @inline(__always)
     func enqueue(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry) {
-        queue.pointee.ready.append(entry)
+        if queue.pointee.levels == nil {
+            queue.pointee.ready.append(entry)
+        } else {
+            self.enqueueByPriority(queue, entry)
+        }
         if !queue.pointee.rotation.isEmpty {
             self.touch(queue)
         }

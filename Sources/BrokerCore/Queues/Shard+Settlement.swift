@@ -137,7 +137,7 @@ extension Shard {
         if isRedelivered {
             entry.flags.insert(.redelivered)
         }
-        queue.pointee.requeued.insert(delivery.sequence, entry)
+        queue.pointee.putBack(delivery.sequence, entry)
         if !queue.pointee.rotation.isEmpty {
             self.touch(queue)
         }

@@ -174,7 +174,7 @@ public final class Shard {
     /// and a queue that could be empty grows.
     public func feedsBacklog(_ id: ConnectionID) -> Bool {
         guard let queue = self.connection(id)?.pointee.lastChannel?.pointee.route.localQueue else { return false }
-        return queue.pointee.ready.count > ShardLimits.backlogMessages && queue.pointee.consumerCount > 0
+        return queue.pointee.readyCount > ShardLimits.backlogMessages && queue.pointee.consumerCount > 0
     }
 
     /// The socket is gone, whoever closed it; its consumers and exclusive queues go, its deliveries come back.

@@ -30,6 +30,8 @@ enum ShardLimits {
     static let settledRanges = 1024
     /// Octets of messages told again to the log in one turn.
     static let snapshotBytes = 1 << 20
+    /// Places of a queue with priorities that are told at once.
+    static let snapshotPlaces: UInt64 = 1024
     /// Definitions in one record when they are told again.
     static let snapshotChanges = 1000
     /// First allocation for a body that arrives in pieces; grows with what arrives.

@@ -128,7 +128,7 @@ import Testing
 
     @Test(
         arguments: [
-            ("classic", "x-delivery-limit", .int32(3)), ("classic", "x-dead-letter-strategy", .text("at-least-once")),
+            ("classic", "x-dead-letter-strategy", .text("at-least-once")),
             ("classic", "x-max-in-memory-length", .int32(1)), ("classic", "x-max-in-memory-bytes", .int32(1)),
             ("classic", "x-quorum-initial-group-size", .int32(1)), ("classic", "x-max-age", .text("1D")),
             ("classic", "x-stream-max-segment-size-bytes", .int32(1)), ("classic", "x-initial-cluster-size", .int32(1)),

@@ -1,0 +1,132 @@
+/// The ready messages of a queue that tells priorities apart.
+///
+/// Invariants:
+/// 1. A message is in the level of its priority, which is at most ``highest``.
+/// 2. In a level, what came back is older than what has not left yet, as in a queue without priorities.
+/// 3. A level's bit in ``occupied`` is set exactly while it holds messages.
+///
+/// A level costs memory from its first message on.
+struct PriorityLevels: ~Copyable {
+    private struct Level: ~Copyable {
+        var ring = PlacedRing()
+        var returned = RequeueHeap()
+    }
+
+    /// The highest priority that counts.
+    let highest: UInt8
+    private let levels: UnsafeMutablePointer<UnsafeMutablePointer<Level>?>
+    private let levelCount: Int
+    /// One bit a level, 64 to a word.
+    private var occupied: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    /// Messages of all levels.
+    private(set) var count = 0
+
+    /// Makes empty levels from 0 to `highest`.
+    init(highest: UInt8) {
+        self.highest = highest
+        self.levelCount = Int(highest) + 1
+        self.levels = .allocate(capacity: self.levelCount)
+        self.levels.initialize(repeating: nil, count: self.levelCount)
+    }
+
+    deinit {
+        for index in 0..<self.levelCount {
+            self.levels[index]?.deinitialize(count: 1)
+            self.levels[index]?.deallocate()
+        }
+        self.levels.deallocate()
+    }
+
+    /// Adds the newest message.
+    mutating func append(_ sequence: UInt64, _ entry: QueueEntry) {
+        let level = self.level(entry)
+        level.pointee.ring.append(ConsumerState.Delivery(sequence: sequence, entry: entry))
+        self.count += 1
+    }
+
+    /// Puts a message back to its place.
+    mutating func putBack(_ sequence: UInt64, _ entry: QueueEntry) {
+        let level = self.level(entry)
+        level.pointee.returned.insert(sequence, entry)
+        self.count += 1
+    }
+
+    /// Removes the oldest message of the highest priority; there is one.
+    mutating func removeFirst() -> ConsumerState.Delivery {
+        let index = self.highestOccupied
+        guard let level = self.levels[index] else { preconditionFailure("an occupied level has no memory") }
+        self.count -= 1
+        let delivery: ConsumerState.Delivery
+        if level.pointee.returned.isEmpty {
+            delivery = level.pointee.ring.removeFirst()
+        } else {
+            let element = level.pointee.returned.removeFirst()
+            delivery = ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
+        }
+        if level.pointee.ring.isEmpty && level.pointee.returned.isEmpty {
+            self.setOccupied(index, false)
+        }
+        return delivery
+    }
+
+    /// Hands over the messages with places from `sequence` to below `end`, level by level.
+    ///
+    /// Returns the lowest place from `end` on that a message has; nil when there is none.
+    func forEach(
+        from sequence: UInt64,
+        to end: UInt64,
+        _ body: (_ sequence: UInt64, _ entry: QueueEntry) -> Void
+    ) -> UInt64? {
+        var next: UInt64?
+        for index in 0..<self.levelCount {
+            guard let level = self.levels[index] else { continue }
+            level.pointee.returned.forEach { element in
+                if element.sequence >= end {
+                    next = min(next ?? .max, element.sequence)
+                } else if element.sequence >= sequence {
+                    body(element.sequence, element.entry)
+                }
+            }
+            var offset = level.pointee.ring.offset(of: sequence)
+            while offset < level.pointee.ring.count {
+                let element = level.pointee.ring.element(at: offset)
+                guard element.sequence < end else {
+                    next = min(next ?? .max, element.sequence)
+                    break
+                }
+                body(element.sequence, element.entry)
+                offset += 1
+            }
+        }
+        return next
+    }
+
+    private mutating func level(_ entry: QueueEntry) -> UnsafeMutablePointer<Level> {
+        let index = Int(min(entry.flags.priority, self.highest))
+        self.setOccupied(index, true)
+        if let level = self.levels[index] { return level }
+        let level = UnsafeMutablePointer<Level>.allocate(capacity: 1)
+        level.initialize(to: Level())
+        self.levels[index] = level
+        return level
+    }
+
+    private var highestOccupied: Int {
+        if self.occupied.3 != 0 { return 255 - self.occupied.3.leadingZeroBitCount }
+        if self.occupied.2 != 0 { return 191 - self.occupied.2.leadingZeroBitCount }
+        if self.occupied.1 != 0 { return 127 - self.occupied.1.leadingZeroBitCount }
+        assert(self.occupied.0 != 0, "no message")
+        return 63 - self.occupied.0.leadingZeroBitCount
+    }
+
+    private mutating func setOccupied(_ index: Int, _ isOccupied: Bool) {
+        let bit: UInt64 = 1 << UInt64(index & 63)
+        func changed(_ word: UInt64) -> UInt64 { isOccupied ? word | bit : word & ~bit }
+        switch index >> 6 {
+        case 0: self.occupied.0 = changed(self.occupied.0)
+        case 1: self.occupied.1 = changed(self.occupied.1)
+        case 2: self.occupied.2 = changed(self.occupied.2)
+        default: self.occupied.3 = changed(self.occupied.3)
+        }
+    }
+}

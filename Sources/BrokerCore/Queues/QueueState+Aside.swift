@@ -1,0 +1,58 @@
+/// Ready messages that are not in the ring.
+extension QueueState {
+    /// Gives the queue levels, if it has priorities; while it is made.
+    mutating func makeLevels(_ highest: UInt8?) {
+        guard let highest else { return }
+        let levels = UnsafeMutablePointer<PriorityLevels>.allocate(capacity: 1)
+        levels.initialize(to: PriorityLevels(highest: highest))
+        self.levels = levels
+    }
+
+    /// Appends a message of a queue with priorities.
+    mutating func appendToLevel(_ entry: QueueEntry) {
+        self.levels?.pointee.append(self.headSequence, entry)
+        self.headSequence &+= 1
+        self.asideCount &+= 1
+    }
+
+    /// Appends a message that was there before a restart to its level; places ascend.
+    mutating func restoreToLevel(_ sequence: UInt64, _ entry: QueueEntry) {
+        guard let levels = self.levels else { return }
+        var entry = entry
+        entry.flags.priority = min(entry.flags.priority, levels.pointee.highest)
+        levels.pointee.append(sequence, entry)
+        self.asideCount &+= 1
+    }
+
+    /// Puts a message back to its old place.
+    mutating func putBack(_ sequence: UInt64, _ entry: QueueEntry) {
+        if let levels = self.levels {
+            levels.pointee.putBack(sequence, entry)
+        } else {
+            self.requeued.insert(sequence, entry)
+        }
+        self.asideCount &+= 1
+    }
+
+    /// Removes the message whose turn it is, when there are some outside of the ring: those come first.
+    @inline(never)
+    mutating func takeAside() -> ConsumerState.Delivery {
+        self.asideCount &-= 1
+        if let levels = self.levels {
+            return levels.pointee.removeFirst()
+        }
+        let element = self.requeued.removeFirst()
+        return ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
+    }
+}
+
+extension Shard {
+    /// Enqueues a message of a queue with priorities.
+    @inline(never)
+    func enqueueByPriority(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry) {
+        guard let levels = queue.pointee.levels else { return }
+        var entry = entry
+        entry.flags.priority = min(self.store.record(entry.slot).view.priority, levels.pointee.highest)
+        queue.pointee.appendToLevel(entry)
+    }
+}
