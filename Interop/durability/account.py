@@ -5,6 +5,7 @@ it, on the same channel and to the same queues, has been confirmed: both are in 
 fence it may or may not have been in time, and both are right.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -82,14 +83,22 @@ class Account:
     #: Acknowledged, or received, before a fence that was confirmed.
     settled: dict[str, set[Item]] = field(default_factory=lambda: {queue: set() for queue in QUEUES})
     marked: dict[str, set[Item]] = field(default_factory=lambda: {queue: set() for queue in QUEUES})
+    #: When each acknowledgement had been given to the system to send, and when the broker was ended (monotonic).
+    sent: dict[str, dict[Item, float]] = field(default_factory=lambda: {queue: {} for queue in QUEUES})
+    ended: float = math.inf
 
-    def judge(self, arrived: dict[str, list[Arrival]]) -> "Verdict":
-        """Compares what came back with what must, and with what must not."""
+    def judge(self, arrived: dict[str, list[Arrival]], is_prompt: bool = False) -> "Verdict":
+        """Compares what came back with what must, and with what must not.
+
+        `is_prompt` asks for more than a busy machine can keep: no acknowledgement sent 0.1 s before the end comes back.
+        """
         counts, wrong = Counter(confirmed=len(self.confirmed)), []
+        counts["acknowledged"] = sum(len(sent) for sent in self.sent.values())
+        allowed = {"recovered", "unconfirmed but there"} | (set() if is_prompt else {"acknowledged 0.1 s before"})
         for queue, arrivals in arrived.items():
             for what, items in self._compare(queue, arrivals).items():
                 counts[what] += len(items)
-                if items and what not in ("recovered", "unconfirmed but there"):
+                if items and what not in allowed:
                     wrong.append(f"{queue}: {what}: {len(items)}, {[tuple(item or ()) for item in items[:5]]}")
         return Verdict(counts, wrong)
 
@@ -115,6 +124,9 @@ class Account:
             "lost": sorted(must - there),
             "duplicated": [item for item, count in Counter(items).items() if count > 1],
             "reordered": reordered,
+            "acknowledged 0.1 s before": sorted(
+                item for item in there if self.sent[queue].get(item, math.inf) < self.ended - 0.1
+            ),
             "come back": sorted(there & self.settled[queue] | there - kept - new),
             "transient": sorted(item for item in there if not item.is_persistent),
             "damaged": [None for arrival in arrivals if not arrival.item],
@@ -135,5 +147,7 @@ class Verdict:
     wrong: list[str]
 
     def __str__(self) -> str:
-        shown = "confirmed", "recovered", "unconfirmed but there", "lost", "duplicated", "reordered", "come back"
-        return ", ".join(f"{self.counts[what]} {what}" for what in shown)
+        shown = "confirmed", "recovered", "unconfirmed but there", "lost", "duplicated", "reordered", "damaged"
+        back = f"{self.counts['come back']} of {self.counts['acknowledged']} acknowledged come back"
+        late = f"{self.counts['acknowledged 0.1 s before']} of those sent 0.1 s before the end"
+        return ", ".join([*(f"{self.counts[what]} {what}" for what in shown), f"{back} ({late})"])

@@ -1,4 +1,4 @@
-"""Two publishers and a consumer at full speed, until the broker ends; what they know goes into the account."""
+"""Two publishers, a consumer, and somebody who declares and deletes, at full speed, until the broker ends; what they know goes into the account."""
 
 import random
 import threading
@@ -6,7 +6,9 @@ import time
 import traceback
 
 from account import CONSUMED, EXCHANGE, FENCES, PREFETCH, ROUTES, Account, Item, read_item
-from amqp import Channel, Closed, Connection, content_frames, method_frame
+from amqp import Channel, Closed, Connection, Failure, content_frames, method_frame
+from churn import Churn
+from confirms import Confirms
 
 _WINDOW = 100
 _KEYS = list(ROUTES)
@@ -32,40 +34,17 @@ class Numbers:
         return Item(publisher, self._next[publisher] - 1)
 
 
-class Confirms:
-    """What a channel has published and not seen confirmed, by delivery tag."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._open: dict[int, object] = {}
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, what: object) -> None:
-        """Notes a publish."""
-        self._last += 1
-        self._open[self._last] = what
-
-    def take(self, event) -> list[object]:
-        """Returns what a basic.ack confirms."""
-        assert event.name == "basic.ack", f"{event!r} where only basic.ack may come"
-        if not event.multiple:
-            return [self._open.pop(event.delivery_tag)]
-        return [self._open.pop(tag) for tag in [tag for tag in self._open if tag <= event.delivery_tag]]
-
-
 class Load:
     """The threads of a round. `end` must be called after the broker has been told to end, or killed."""
 
-    def __init__(self, account: Account, numbers: Numbers, seed: object) -> None:
-        self._account, self._numbers = account, numbers
+    def __init__(self, account: Account, numbers: Numbers, churn: Churn, seed: object) -> None:
+        self._account, self._numbers, self._churn = account, numbers, churn
         self._random = random.Random(f"{seed} load")
         self._is_ending = threading.Event()
         self._problems: list[str] = []
         self._threads = [
             threading.Thread(target=self._run, args=(work, *arguments), daemon=True)
-            for work, *arguments in ((self._publish, 0), (self._publish, 1), (self._consume,))
+            for work, *arguments in ((self._publish, 0), (self._publish, 1), (self._consume,), (self._change,))
         ]
 
     def start(self) -> None:
@@ -74,7 +53,8 @@ class Load:
             thread.start()
 
     def expect_end(self) -> None:
-        """From now on it is no mistake when the broker closes connections."""
+        """From now on it is no mistake when the broker closes connections; what is acknowledged from now on is too late."""
+        self._account.ended = time.monotonic()
         self._is_ending.set()
 
     def join(self) -> None:
@@ -105,6 +85,14 @@ class Load:
         assert event.reply_code == 320 and self._is_ending.is_set(), event
         connection.write_anyway(method_frame(0, "connection.close-ok"))
         return True
+
+    def _change(self, connection: Connection) -> None:
+        try:
+            self._churn.run(connection.channel())
+        except Failure:
+            # What stands in the way of the answer it waits for may be the broker's goodbye.
+            if not self._is_ending.is_set():
+                raise
 
     def _publish(self, connection: Connection, publisher: int) -> None:
         channel = connection.channel()
@@ -142,6 +130,7 @@ class Load:
         received: dict[str, set[Item]] = {queue: set() for queue in CONSUMED}
         acknowledged: dict[str, set[Item]] = {queue: set() for queue in CONSUMED}
         octets: list[bytes] = []
+        unsent: list[tuple[str, Item]] = []
         count = 0
         while True:
             _, event = connection.read_event(30)
@@ -165,6 +154,7 @@ class Load:
                 # Before it is sent: afterwards the broker may be gone and the thread with it.
                 account.acknowledged[queue].add(item)
                 acknowledged[queue].add(item)
+                unsent.append((queue, item))
                 octets.append(method_frame(channel.number, "basic.ack", delivery_tag=event.delivery_tag))
             count += 1
             if count % 40 == 0:
@@ -177,6 +167,9 @@ class Load:
             if count % 10 == 0:
                 try:
                     connection.write(*octets)
+                    now = time.monotonic()
+                    for queue, item in unsent:
+                        account.sent[queue][item] = now
                 except Closed:
                     pass  # What had been delivered before is read to its end.
-                octets = []
+                octets, unsent = [], []

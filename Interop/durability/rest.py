@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from amqp import Channel
 from clients import open_channel
-from load import Confirms
+from confirms import Confirms
 from martlet import Martlet
 from scenarios import scenario
 

@@ -63,8 +63,11 @@ class Martlet:
         self._environment = environment(**variables)
         self._stderr = stderr
         self._folder = tempfile.TemporaryDirectory(prefix="martlet-process-")
+        #: From its start until it was ready.
+        self.seconds_to_start = 0.0
 
     def __enter__(self) -> "Martlet":
+        started = time.monotonic()
         with open(self._path("stdout"), "wb") as stdout, open(self._path("stderr"), "wb") as stderr:
             self.process = subprocess.Popen(
                 self._command,
@@ -76,7 +79,8 @@ class Martlet:
             )
         kinds = 2 if "--tls-port" in self._command else 1
         try:
-            eventually(lambda: len(self.addresses()) == kinds or self.process.poll() is not None, seconds=30)
+            eventually(lambda: len(self.addresses()) == kinds or self.process.poll() is not None, 30, 0.005)
+            self.seconds_to_start = time.monotonic() - started
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log()}"
         except BaseException:
             self.__exit__()

@@ -64,8 +64,10 @@ final class DurableLog: Sendable {
     private static func tell(_ report: RecoveryReport, _ logger: Logger) {
         for damage in report.damages {
             let kept = damage.keptAs.map { ", kept as \($0)" } ?? ""
+            let what = damage.isCutOff ? "cut off" : "damaged"
+            let rest = damage.isCutOff ? ", and what may have followed" : ""
             logger.error(
-                "\(damage.file) is damaged at octet \(damage.offset): \(damage.lostBytes) octets lost\(kept)"
+                "\(damage.file) is \(what) at octet \(damage.offset): \(damage.lostBytes) octets lost\(rest)\(kept)"
             )
         }
         logger.info("read \(report.records) records, \(report.octets) octets, of the commit log")

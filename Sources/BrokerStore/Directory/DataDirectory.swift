@@ -3,7 +3,8 @@
 //    that was interrupted leaves there.
 // 2. The `format` file gets its name when its content is durable: a start that is interrupted anywhere leaves a directory
 //    that starts.
-// 3. The lock is held from before the first write until the directory is given up, and ends with the process.
+// 3. A directory in use has a durable name, and so have those above it, whoever made them and however that start ended.
+// 4. The lock is held from before the first write until the directory is given up, and ends with the process.
 
 internal import CChecksum
 
@@ -118,6 +119,7 @@ public final class DataDirectory {
         bytes.append(littleEndian: identity)
         bytes.append(littleEndian: UInt32(0))
         bytes.append(littleEndian: martlet_crc32c(0, bytes, bytes.count))
+        try self.syncNamesAbove(path, files)
         let unfinished = "\(path)/\(self.unfinishedName)"
         let file = try files.open(unfinished, .replace)
         try file.write(bytes, at: 0)
@@ -125,6 +127,21 @@ public final class DataDirectory {
         try files.rename(unfinished, to: "\(path)/\(self.formatName)")
         try files.syncDirectory(path)
         return identity
+    }
+
+    /// Makes the names on the way to a directory durable: an earlier start, or an operator, may have made them a moment ago.
+    ///
+    /// What we may not even read we have not made either.
+    private static func syncNamesAbove(_ path: String, _ files: any FileSystem) throws(StoreError) {
+        var path = path
+        while case let parent = self.parent(of: path), parent != path {
+            do throws(StoreError) {
+                try files.syncDirectory(parent)
+            } catch  where error.reason != .system(SystemCall.deviceError) && error.reason != .noSpace {
+                return
+            }
+            path = parent
+        }
     }
 
     /// The identity in the format file.

@@ -52,6 +52,8 @@ struct LogRecovery {
     let start: LogPosition?
     private(set) var found: [Found] = []
     private(set) var report = RecoveryReport()
+    /// The copies of damaged files, by the files' numbers.
+    private var copies: [UInt64: String] = [:]
     /// Where what was found so far ends; nil before the first file with records.
     private var end: UInt64?
     private var buffer = RecoveryBuffer()
@@ -149,7 +151,7 @@ struct LogRecovery {
         guard let header = file.header else {
             return try self.visitHeaderless(file, nextFirst: nextFirst, reachesNext: reachesNext, body)
         }
-        try self.noteGap(before: header.firstPosition, file)
+        self.noteGap(before: header.firstPosition, file)
         let capacity = min(header.capacity, file.size)
         self.hold(file, firstPosition: header.firstPosition, capacity: header.capacity)
         if let nextFirst, let start = self.start, nextFirst <= start.octets {
@@ -159,26 +161,35 @@ struct LogRecovery {
         try self.buffer.read(file.file, count: Int(capacity), path: self.log.path(file.name))
         let before = self.report.records
         let bounds = Bounds(firstPosition: header.firstPosition, nextFirst: nextFirst, reachesNext: reachesNext)
+        // Files get their names at full size. Of one with a later file the missing octets are found missing as records.
+        let isCutOff = file.size < header.capacity && nextFirst == nil
+        if isCutOff { self.keepCopy(file) }
         try self.readRecords(file, bounds, body)
-        // Files get their names at full size. Of one with a later file the missing octets were found missing above.
-        if file.size < header.capacity, nextFirst == nil {
-            try self.noteDamage(file, offset: file.size, lost: header.capacity - file.size)
-            try file.file.fillWithZeros(from: file.size, to: header.capacity)
-        }
+        if isCutOff { try self.mendEnd(of: file, header) }
         guard let badCopyOffset = file.badCopyOffset else { return }
         // A header of which one copy was being written when power went is followed by no record.
         if nextFirst != nil || self.report.records > before {
-            try self.noteDamage(file, offset: UInt64(badCopyOffset), lost: 0)
+            self.noteDamage(file, offset: UInt64(badCopyOffset), lost: 0)
         }
         try file.file.write(header.encoded, at: 0)
         try file.file.sync()
     }
 
+    /// Gives a file that was cut off its size again, and tells what is known to be lost: a record of which a part is there.
+    ///
+    /// The file is in the buffer, as it was.
+    private mutating func mendEnd(of file: Found, _ header: LogFileHeader) throws(StoreError) {
+        let end = LogFileHeader.size + Int((self.end ?? header.firstPosition) - header.firstPosition)
+        let part = self.buffer.isZero(from: end) ? 0 : UInt64(self.buffer.bytes.count - end)
+        self.noteDamage(file, offset: file.size, lost: part, isCutOff: true)
+        try file.file.fillWithZeros(from: min(UInt64(end), file.size), to: header.capacity)
+    }
+
     /// Octets that a missing file held.
-    private mutating func noteGap(before first: UInt64, _ file: Found) throws(StoreError) {
+    private mutating func noteGap(before first: UInt64, _ file: Found) {
         let expected = self.end ?? self.start?.octets ?? first
         guard first > expected else { return }
-        try self.noteDamage(file, offset: 0, lost: first - expected)
+        self.noteDamage(file, offset: 0, lost: first - expected)
         self.end = first
     }
 
@@ -195,7 +206,7 @@ struct LogRecovery {
         if let expected, file.size > UInt64(LogFileHeader.size) {
             let scan = LogScan(bytes: self.buffer.bytes, firstPosition: expected, seed: self.log.seed)
             if scan.next(from: LogFileHeader.size) != nil {
-                try self.noteDamage(file, offset: 0, lost: 0)
+                self.noteDamage(file, offset: 0, lost: 0)
                 let header = LogFileHeader(
                     identity: self.log.options.identity,
                     sequence: file.sequence,
@@ -255,11 +266,11 @@ struct LogRecovery {
                 // Only in a file with a later one: what is missing reaches to where that begins, unless the file between
                 // them has it.
                 guard bounds.reachesNext, let limit else { break }
-                try self.noteDamage(file, offset: UInt64(offset), lost: limit - UInt64(offset))
+                self.noteDamage(file, offset: UInt64(offset), lost: limit - UInt64(offset))
                 offset = Int(limit)
                 break
             }
-            try self.noteDamage(file, offset: UInt64(offset), lost: UInt64(next - offset))
+            self.noteDamage(file, offset: UInt64(offset), lost: UInt64(next - offset))
             offset = next
         }
         self.end = scan.position(at: offset)
@@ -311,28 +322,31 @@ struct LogRecovery {
         self.log.held.append(HeldFile(sequence: file.sequence, firstPosition: firstPosition, capacity: capacity))
     }
 
-    private mutating func noteDamage(_ file: Found, offset: UInt64, lost: UInt64) throws(StoreError) {
-        let copy = self.log.path(LogFileName.damaged(file.name))
+    private mutating func noteDamage(_ file: Found, offset: UInt64, lost: UInt64, isCutOff: Bool = false) {
         let path = self.log.path(file.name)
-        let kept = self.report.damages.contains { $0.file == path } ? true : self.keepCopy(file, as: copy)
+        let kept = self.keepCopy(file)
         self.report.damages.append(
-            RecoveryReport.Damage(file: path, offset: offset, lostBytes: lost, keptAs: kept ? copy : nil)
+            RecoveryReport.Damage(file: path, offset: offset, lostBytes: lost, isCutOff: isCutOff, keptAs: kept)
         )
     }
 
-    /// Copies a file before anything in it is changed.
+    /// Copies a file before anything in it is changed; returns the copy's path if there is one.
     ///
     /// A copy of an earlier start is left alone: it has seen more.
-    private func keepCopy(_ file: Found, as path: String) -> Bool {
+    @discardableResult
+    private mutating func keepCopy(_ file: Found) -> String? {
+        if let path = self.copies[file.sequence] { return path }
+        let path = self.log.path(LogFileName.damaged(file.name))
         do throws(StoreError) {
             let copy = try self.log.files.open(path, .create)
             try copy.write(try file.file.prefix(Int(file.size)), at: 0)
             try copy.sync()
-            return true
         } catch {
             // Serving what is left matters more than the copy.
-            return error.reason == .exists
+            guard error.reason == .exists else { return nil }
         }
+        self.copies[file.sequence] = path
+        return path
     }
 
     /// Takes a file of which nothing can be read out of the log, as it is.

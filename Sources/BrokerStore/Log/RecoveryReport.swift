@@ -6,16 +6,20 @@ public struct RecoveryReport: Equatable, Sendable {
         public let file: String
         /// Where in the file the damage begins.
         public let offset: UInt64
-        /// Octets of records that are lost; 0 when only a copy of the file's header was damaged, which was mended.
+        /// Octets of records that are known to be lost; 0 when only a copy of the file's header was damaged, which was
+        /// mended.
         public let lostBytes: UInt64
+        /// Whether the file ends there: records that stood behind are lost too, and nothing tells whether there were any.
+        public let isCutOff: Bool
         /// The path of the copy that was kept aside before anything was changed, if one could be made.
         public let keptAs: String?
 
         /// Describes damage.
-        public init(file: String, offset: UInt64, lostBytes: UInt64, keptAs: String?) {
+        public init(file: String, offset: UInt64, lostBytes: UInt64, isCutOff: Bool = false, keptAs: String?) {
             self.file = file
             self.offset = offset
             self.lostBytes = lostBytes
+            self.isCutOff = isCutOff
             self.keptAs = keptAs
         }
     }

@@ -27,6 +27,8 @@ struct SimulatedDisk {
     var syncedNames: [String: Int] = [:]
     var nameChanges: [NameChange] = []
     var directories: Set<String> = [""]
+    /// Directories whose names are not durable.
+    private var unsyncedDirectories: Set<String> = []
     var nextNode = 0
 
     /// Octets that files with names take.
@@ -43,8 +45,17 @@ struct SimulatedDisk {
         self.nameChanges.append(change)
     }
 
+    /// Adds a directory; false if there is one.
+    mutating func makeDirectory(_ path: String) -> Bool {
+        guard self.directories.insert(path).inserted else { return false }
+        self.unsyncedDirectories.insert(path)
+        return true
+    }
+
     /// Makes the names in a directory durable.
     mutating func syncNames(in directory: String) {
+        let directory = directory == "." ? "" : directory
+        self.unsyncedDirectories = self.unsyncedDirectories.filter { Self.parent(of: $0) != directory }
         var rest: [NameChange] = []
         for change in self.nameChanges {
             if Self.directory(of: change) == directory {
@@ -70,12 +81,21 @@ struct SimulatedDisk {
         self.nodes[node] = file
     }
 
+    /// Takes away a directory and everything in it.
+    private mutating func lose(_ directory: String) {
+        let prefix = directory + "/"
+        self.directories = self.directories.filter { $0 != directory && !$0.hasPrefix(prefix) }
+        self.syncedNames = self.syncedNames.filter { !$0.key.hasPrefix(prefix) }
+    }
+
     /// Loses power: of everything that was not synced, chance keeps none, all or any part.
     mutating func losePower(_ chance: inout SimulatedChance) {
         for change in self.nameChanges where chance.isTrue {
             Self.apply(change, to: &self.syncedNames)
         }
         self.nameChanges = []
+        for directory in self.unsyncedDirectories.sorted() where chance.isTrue { self.lose(directory) }
+        self.unsyncedDirectories = []
         self.names = self.syncedNames
         for node in self.nodes.keys.sorted() {
             guard var file = self.nodes.removeValue(forKey: node) else { continue }

@@ -42,6 +42,11 @@ public final class SimulatedFileSystem: FileSystem {
         self.state.withLock { $0.powerOffAfter = $0.changes + count }
     }
 
+    /// Takes back `powerOff`: it was only the process that ended.
+    public func powerOn() {
+        self.state.withLock { $0.powerOffAfter = nil }
+    }
+
     /// Makes the `n`-th next operation of a kind fail with an error number, EIO unless told.
     ///
     /// 1 is the next one.
@@ -146,12 +151,11 @@ public final class SimulatedFileSystem: FileSystem {
 
     /// Does what the protocol says.
     public func makeDirectory(_ path: String) throws(StoreError) {
-        // Durable at once: a directory that vanishes is for tests of the real file system's callers of little use.
         try self.perform(.open, .makeDirectory, path) { state -> Result<Void, StoreError> in
             guard state.disk.directories.contains(SimulatedDisk.parent(of: path)) else {
                 return .failure(StoreError(.missing, .makeDirectory, path, "No such file or directory"))
             }
-            guard state.disk.directories.insert(path).inserted else {
+            guard state.disk.makeDirectory(path) else {
                 return .failure(StoreError(.exists, .makeDirectory, path, "File exists"))
             }
             return .success(())

@@ -10,6 +10,7 @@ import Testing
     private static func makeDisk() throws -> SimulatedFileSystem {
         let disk = SimulatedFileSystem()
         try disk.makeDirectory("data")
+        try disk.syncDirectory("")
         return disk
     }
 

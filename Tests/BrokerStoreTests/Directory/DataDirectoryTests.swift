@@ -41,6 +41,38 @@ import Testing
         }
     }
 
+    /// Whoever made the directory, and however an earlier start ended, it and those above it stay once it is in use.
+    @Test(arguments: 0..<12) func aDirectoryInUseHasADurableName(_ change: Int) throws {
+        for seed in 0..<20 as Range<UInt64> {
+            let disk = SimulatedFileSystem()
+            if change > 6 { try disk.makeDirectory("var") }
+            if change > 9 { try disk.makeDirectory("var/data") }
+            disk.powerOff(afterChanges: change)
+            // Killed here, without a power cut.
+            _ = try? DataDirectory.open("var/data", files: disk, newIdentity: 7)
+            disk.powerOn()
+            let identity = try DataDirectory.open("var/data", files: disk, newIdentity: 8).identity
+            disk.losePower(seed: seed)
+            #expect(
+                try DataDirectory.open("var/data", files: disk, newIdentity: 9).identity == identity,
+                "seed \(seed)"
+            )
+        }
+    }
+
+    @Test func aDirectoryAboveThatCannotBeReadIsLeftAlone() throws {
+        let disk = SimulatedFileSystem()
+        try disk.makeDirectory("data")
+        disk.fail(.syncDirectory, error: 13)
+        #expect(try DataDirectory.open("data", files: disk, newIdentity: 7).identity == 7)
+        let other = SimulatedFileSystem()
+        try other.makeDirectory("data")
+        other.fail(.syncDirectory, error: 5)
+        #expect(throws: StoreError(.system(5), .syncDirectory, ".", "Input/output error")) {
+            try DataDirectory.open("data", files: other)
+        }
+    }
+
     @Test func refusesOtherPeoplesDirectoriesAndLeavesNoTrace() throws {
         let disk = SimulatedFileSystem()
         try disk.makeDirectory("home")

@@ -36,6 +36,7 @@ struct LogWorkbench {
     static func makeDisk() -> SimulatedFileSystem {
         let disk = SimulatedFileSystem()
         try? disk.makeDirectory(Self.directory)
+        try? disk.syncDirectory("")
         return disk
     }
 
