@@ -326,6 +326,7 @@ extension Shard {
         channel.initialize(
             to: ChannelState(number: header.channel, epoch: self.nextChannelEpoch, connection: connection)
         )
+        channel.pointee.ledger = SparseRing(counting: self.ringMemory)
         self.nextChannelEpoch &+= 1
         connection.pointee.channels[header.channel] = channel
         connection.pointee.channelCount += 1

@@ -330,7 +330,7 @@ extension Shard {
             entries.append((tag, entry))
         }
         entries.sort { $0.0 < $1.0 }
-        channel.pointee.ledger = SparseRing()
+        channel.pointee.ledger = SparseRing(counting: self.ringMemory)
         for (tag, entry) in entries {
             channel.pointee.ledger.append(tag, entry)
         }

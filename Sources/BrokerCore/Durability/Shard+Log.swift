@@ -196,11 +196,11 @@ extension Shard {
 
     /// Answers a purge when the log has it: nothing that was purged comes back.
     func answerPurge(
-        _ queue: UnsafeMutablePointer<QueueState>?,
         _ asker: ChannelAddress,
-        messageCount: UInt32
+        messageCount: UInt32,
+        isLogged: Bool
     ) {
-        if messageCount > 0, let queue, queue.pointee.isLogged {
+        if messageCount > 0 && isLogged {
             self.flushSettled()
             if self.log.batch != nil {
                 self.wait(.purged(asker, messageCount: messageCount))
@@ -222,7 +222,7 @@ extension Shard {
     }
 
     @inline(never)
-    private func noteSettled(_ queue: UInt64, _ sequence: UInt64) {
+    func noteSettled(_ queue: UInt64, _ sequence: UInt64) {
         if self.log.settledQueue != queue || self.log.settled.count == ShardLimits.settledRanges {
             self.flushSettled()
             self.log.settledQueue = queue

@@ -19,6 +19,8 @@ struct MessageStore: ~Copyable {
     static let largeRecordSize = 16 * 1024
     /// Chunks kept for reuse when nothing lives in them.
     static let spareChunks = 4
+    /// Octets copied in one turn before the rest is put off.
+    private static let compactionStep = 4 << 20
     /// Dead octets tolerated before compaction is thought of.
     static let compactionSlack = 1 << 20
     /// Pages of the slot table kept when no message is left.
@@ -269,18 +271,28 @@ struct MessageStore: ~Copyable {
         }
     }
 
-    /// Copies the survivors of mostly dead chunks together when the dead outweigh the living.
+    /// Whether the dead outweigh the living.
+    var wantsCompaction: Bool {
+        let held = self.chunks.count * Self.chunkSize
+        return held - self.liveChunkBytes > self.liveChunkBytes + Self.compactionSlack
+    }
+
+    /// Copies the survivors of mostly dead chunks together when the dead outweigh the living, a few chunks at a time.
     ///
     /// Call between turns: records move. The work is proportional to what died since the last time.
     mutating func compactIfWorthwhile() {
         if self.messageCount == 0 && self.slotPageCount > Self.keptSlotPages {
             self.dropSlots()
         }
-        let held = self.chunks.count * Self.chunkSize
-        guard held - self.liveChunkBytes > self.liveChunkBytes + Self.compactionSlack else { return }
-        let victims = self.chunks.filter { chunk in
-            chunk != self.current
-                && Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.live) < Self.chunkSize / 2
+        guard self.wantsCompaction else { return }
+        var budget = Self.compactionStep
+        var victims: [UnsafeMutableRawPointer] = []
+        for chunk in self.chunks where chunk != self.current && budget > 0 {
+            let live = Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.live)
+            guard live < Self.chunkSize / 2 else { continue }
+            victims.append(chunk)
+            // A chunk costs a walk over its dead, too.
+            budget -= max(live, Self.chunkSize / 4)
         }
         for chunk in victims {
             self.evacuate(chunk)

@@ -8,6 +8,13 @@ extension QueueState {
         self.levels = levels
     }
 
+    /// Takes all levels away with what is in them; empty ones take their place.
+    mutating func takeLevels() -> UnsafeMutablePointer<PriorityLevels>? {
+        guard let levels = self.levels else { return nil }
+        self.makeLevels(levels.pointee.highest)
+        return levels
+    }
+
     /// Appends a message of a queue with priorities.
     mutating func appendToLevel(_ entry: QueueEntry) {
         self.levels?.pointee.append(self.headSequence, entry)

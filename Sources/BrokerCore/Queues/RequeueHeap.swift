@@ -10,8 +10,16 @@ struct RequeueHeap: ~Copyable {
     }
 
     private var elements: [Element] = []
+    private let memory: MemoryCount?
 
-    init() {}
+    /// A heap whose memory is counted somewhere, or nowhere.
+    init(counting memory: MemoryCount? = nil) {
+        self.memory = memory
+    }
+
+    deinit {
+        self.memory?.remove(self.elements.capacity * MemoryLayout<Element>.stride)
+    }
 
     var isEmpty: Bool { self.elements.isEmpty }
 
@@ -19,7 +27,11 @@ struct RequeueHeap: ~Copyable {
 
     /// Puts a message back.
     mutating func insert(_ sequence: UInt64, _ entry: QueueEntry) {
+        let capacity = self.elements.capacity
         self.elements.append(Element(sequence: sequence, entry: entry))
+        if self.elements.capacity != capacity {
+            self.memory?.add((self.elements.capacity - capacity) * MemoryLayout<Element>.stride)
+        }
         var child = self.elements.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
@@ -34,7 +46,7 @@ struct RequeueHeap: ~Copyable {
         let first = self.elements[0]
         let last = self.elements.removeLast()
         if self.elements.isEmpty {
-            self.elements = []
+            self.drop()
             return first
         }
         self.elements[0] = last
@@ -64,6 +76,11 @@ struct RequeueHeap: ~Copyable {
         for element in self.elements {
             body(element.entry)
         }
+        self.drop()
+    }
+
+    private mutating func drop() {
+        self.memory?.remove(self.elements.capacity * MemoryLayout<Element>.stride)
         self.elements = []
     }
 }

@@ -13,6 +13,8 @@ extension Shard {
         assert(self.queues[slot] == nil, "two queues in one place")
         let queue = UnsafeMutablePointer<QueueState>.allocate(capacity: 1)
         queue.initialize(to: QueueState(info: info, isLogged: self.log.isOn && info.durableID != 0))
+        queue.pointee.ready = EntryRing(counting: self.ringMemory)
+        queue.pointee.requeued = RequeueHeap(counting: self.ringMemory)
         self.queues[slot] = queue
     }
 
@@ -64,14 +66,16 @@ extension Shard {
         let address = queue.pointee.address
         let messageCount = UInt32(clamping: queue.pointee.readyCount)
         // The topology's record says that the queue is gone, and with it everything in it.
-        self.dropReady(queue, isLogged: false)
+        self.dropReady(queue, isLogged: false, purge: nil)
         if queue.pointee.isDeliveredNoted {
             self.log.deliveredQueues.removeAll { $0 == queue }
         }
         for consumer in queue.pointee.consumers {
             guard let consumer else { continue }
-            while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
-                self.store.release(delivery.entry.slot)
+            if !consumer.pointee.outstanding.isEmpty {
+                self.condemned.append(
+                    CondemnedMessages(outstandingOf: consumer, counting: self.ringMemory)
+                )
             }
             // One that was cancelled has been answered; its channel may have given its place to another consumer.
             if !consumer.pointee.isCancelled {
@@ -94,26 +98,29 @@ extension Shard {
         self.send(.queueRemoved(address, messageCount: messageCount, reason), to: 0)
     }
 
-    /// Drops all ready messages.
-    private func dropReady(_ queue: UnsafeMutablePointer<QueueState>, isLogged: Bool) {
-        while queue.pointee.hasReady {
-            let delivery = queue.pointee.takeNext()
-            if isLogged {
-                self.logSettled(queue, delivery.sequence, delivery.entry.flags)
-            }
-            self.store.release(delivery.entry.slot)
+    /// Drops all ready messages, many of them in later turns; the purge, if that is why, is answered after the last one.
+    private func dropReady(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        isLogged: Bool,
+        purge: CondemnedMessages.Purge?
+    ) {
+        self.condemned.append(
+            CondemnedMessages(readyOf: queue, isLogged: isLogged, purge: purge, counting: self.ringMemory)
+        )
+        if self.condemned.count == 1 {
+            // The usual few are gone at once.
+            self.releaseCondemned()
         }
     }
 
     /// `queue.purge`.
     func purge(_ address: QueueAddress, _ asker: ChannelAddress) {
-        let queue = self.queue(address)
-        var count: UInt32 = 0
-        if let queue {
-            count = UInt32(clamping: queue.pointee.readyCount)
-            self.dropReady(queue, isLogged: true)
+        guard let queue = self.queue(address) else {
+            self.answerPurge(asker, messageCount: 0, isLogged: false)
+            return
         }
-        self.answerPurge(queue, asker, messageCount: count)
+        let count = UInt32(clamping: queue.pointee.readyCount)
+        self.dropReady(queue, isLogged: true, purge: .init(asker: asker, messageCount: count))
     }
 
     // MARK: Consumers
@@ -184,6 +191,7 @@ extension Shard {
                 arrival: queue.pointee.nextArrival
             )
         )
+        consumer.pointee.outstanding = SparseRing(counting: self.ringMemory)
         queue.pointee.nextArrival += 1
         if request.channel.shard == self.index, let channel = self.channel(request.channel) {
             consumer.pointee.localChannel = channel

@@ -1,34 +1,61 @@
+internal import DequeModule
+
 /// A ring of values under growing 64-bit keys: deliveries that wait for their acknowledgement.
 ///
 /// Keys are appended in ascending order and nearly always removed from the front, so that the place of a key is its
 /// distance from the first one. Keys removed from the middle leave holes; when there are more holes than values the
 /// ring is closed up, and a key is then found by binary search. Memory is thus proportional to what is outstanding,
 /// even when one delivery stays open while millions pass by.
+///
+/// A small ring is one block that grows by doubling; a large one is a row of blocks, so that nothing is copied when
+/// hundreds of thousands are outstanding, and hardly more is held than is needed.
 struct SparseRing<Value>: ~Copyable {
     private struct Element {
-        var key: UInt64
-        var isPresent: Bool
+        /// The key, doubled, and whether the value is present: 8 octets less than apart.
+        var word: UInt64
         var value: Value
+
+        var key: UInt64 { self.word >> 1 }
+
+        var isPresent: Bool { self.word & 1 != 0 }
     }
 
+    /// The one block of a small ring; elements wrap around in it.
     private var storage: UnsafeMutablePointer<Element>?
     private var mask = 0
+    /// The blocks of a large ring, in order, ``blockElements`` each; empty while the ring is small.
+    private var blocks: Deque<UnsafeMutablePointer<Element>> = []
+    /// The first present element: in `storage`, or in the first block.
     private var head = 0
     /// Elements from the first present one on, holes included.
     private var span = 0
     /// Values present.
     private(set) var count = 0
+    private let memory: MemoryCount?
 
+    /// Elements of a block, and of the largest ring that is one block.
+    private static var blockElements: Int { 1024 }
     /// Holes tolerated before the ring is closed up.
     private static var toleratedHoles: Int { 64 }
-    /// Elements kept allocated when the ring runs empty.
-    private static var keptCapacity: Int { 1024 }
 
-    init() {}
+    /// A ring whose memory is counted somewhere, or nowhere.
+    init(counting memory: MemoryCount? = nil) {
+        self.memory = memory
+    }
 
     deinit {
         // Values are plain data: nothing to deinitialise.
         self.storage?.deallocate()
+        for block in self.blocks {
+            block.deallocate()
+        }
+        self.memory?.remove(self.allocatedBytes)
+    }
+
+    /// Octets of all memory.
+    private var allocatedBytes: Int {
+        let small = self.storage == nil ? 0 : self.mask + 1
+        return (small + self.blocks.count * Self.blockElements) * MemoryLayout<Element>.stride
     }
 
     @inline(__always)
@@ -46,21 +73,28 @@ struct SparseRing<Value>: ~Copyable {
 
     @inline(__always)
     private func element(_ index: Int) -> UnsafeMutablePointer<Element> {
-        // Only called with `index` below `span`, so storage exists.
-        self.storage.unsafelyUnwrapped + ((self.head &+ index) & self.mask)
+        // Only called with `index` below `span`, so storage or a block exists.
+        if let storage = self.storage {
+            return storage + ((self.head &+ index) & self.mask)
+        }
+        return self.blockElement(index)
     }
 
-    /// Appends a value; `key` is larger than all before.
+    @inline(never)
+    private func blockElement(_ index: Int) -> UnsafeMutablePointer<Element> {
+        let place = self.head + index
+        return self.blocks[place / Self.blockElements] + place % Self.blockElements
+    }
+
+    /// Appends a value; `key` is larger than all before, and at most 2^63 - 1.
     @inline(__always)
     mutating func append(_ key: UInt64, _ value: Value) {
         if self.storage == nil || self.span > self.mask {
-            self.grow()
+            self.makeRoom()
         }
-        (self.storage.unsafelyUnwrapped + ((self.head &+ self.span) & self.mask)).initialize(
-            to: Element(key: key, isPresent: true, value: value)
-        )
         self.span &+= 1
         self.count &+= 1
+        self.element(self.span &- 1).initialize(to: Element(word: key << 1 | 1, value: value))
     }
 
     /// The place of `key`, or nil if it is not present.
@@ -113,7 +147,7 @@ struct SparseRing<Value>: ~Copyable {
     mutating func remove(_ key: UInt64) -> Value? {
         guard let index = self.index(of: key) else { return nil }
         let element = self.element(index)
-        element.pointee.isPresent = false
+        element.pointee.word &= ~1
         let value = element.pointee.value
         self.count &-= 1
         if index == 0 {
@@ -129,7 +163,7 @@ struct SparseRing<Value>: ~Copyable {
     mutating func removeFirst() -> (key: UInt64, value: Value)? {
         guard self.count > 0 else { return nil }
         let element = self.element(0)
-        element.pointee.isPresent = false
+        element.pointee.word &= ~1
         let result = (element.pointee.key, element.pointee.value)
         self.count &-= 1
         self.skipHoles()
@@ -149,14 +183,26 @@ struct SparseRing<Value>: ~Copyable {
     @inline(__always)
     private mutating func skipHoles() {
         while self.span > 0 && !self.element(0).pointee.isPresent {
+            // Of a large ring the mask is all ones.
             self.head = (self.head &+ 1) & self.mask
             self.span &-= 1
         }
-        if self.span == 0 && self.mask >= Self.keptCapacity {
-            self.storage?.deallocate()
-            self.storage = nil
-            self.mask = 0
+        if self.storage == nil {
+            self.leaveBlocks()
+        }
+    }
+
+    /// Gives back blocks that are used up; an empty ring keeps none.
+    @inline(never)
+    private mutating func leaveBlocks() {
+        while self.head >= Self.blockElements || (self.span == 0 && !self.blocks.isEmpty) {
+            self.free(self.blocks.removeFirst())
+            self.head = max(0, self.head - Self.blockElements)
+        }
+        if self.span == 0 {
+            // Small again.
             self.head = 0
+            self.mask = 0
         }
     }
 
@@ -172,20 +218,57 @@ struct SparseRing<Value>: ~Copyable {
             target += 1
         }
         self.span = target
+        guard self.storage == nil else { return }
+        let needed = (self.head + self.span + Self.blockElements - 1) / Self.blockElements
+        while self.blocks.count > needed {
+            self.free(self.blocks.removeLast())
+        }
     }
 
+    /// There is no place behind the last element, or the ring is large and may have one.
     @inline(never)
-    private mutating func grow() {
-        let capacity = self.storage == nil ? 8 : (self.mask + 1) * 2
-        let larger = UnsafeMutablePointer<Element>.allocate(capacity: capacity)
-        if let storage = self.storage {
-            let firstPart = min(self.span, self.mask + 1 - self.head)
-            larger.moveInitialize(from: storage + self.head, count: firstPart)
-            (larger + firstPart).moveInitialize(from: storage, count: self.span - firstPart)
-            storage.deallocate()
+    private mutating func makeRoom() {
+        if self.storage == nil && (self.mask != 0 || !self.blocks.isEmpty) {
+            if self.head + self.span == self.blocks.count * Self.blockElements {
+                self.blocks.append(self.allocate(Self.blockElements))
+            }
+            return
         }
+        let capacity = self.storage == nil ? 8 : (self.mask + 1) * 2
+        let larger = self.allocate(min(capacity, Self.blockElements))
+        guard let storage = self.storage else {
+            self.storage = larger
+            self.mask = capacity - 1
+            return
+        }
+        if capacity > Self.blockElements {
+            // From here on in blocks: the one there is becomes the first, in order from its start.
+            larger.moveInitialize(from: storage + self.head, count: self.mask + 1 - self.head)
+            (larger + (self.mask + 1 - self.head)).moveInitialize(from: storage, count: self.head)
+            self.free(storage)
+            self.storage = nil
+            self.mask = -1
+            self.head = 0
+            self.blocks = [larger, self.allocate(Self.blockElements)]
+            return
+        }
+        larger.moveInitialize(from: storage + self.head, count: self.mask + 1 - self.head)
+        (larger + (self.mask + 1 - self.head)).moveInitialize(from: storage, count: self.head)
+        self.memory?.remove((self.mask + 1) * MemoryLayout<Element>.stride)
+        storage.deallocate()
         self.storage = larger
         self.mask = capacity - 1
         self.head = 0
+    }
+
+    private func allocate(_ elements: Int) -> UnsafeMutablePointer<Element> {
+        self.memory?.add(elements * MemoryLayout<Element>.stride)
+        return .allocate(capacity: elements)
+    }
+
+    /// Gives a block of ``blockElements`` back.
+    private func free(_ block: UnsafeMutablePointer<Element>) {
+        self.memory?.remove(Self.blockElements * MemoryLayout<Element>.stride)
+        block.deallocate()
     }
 }

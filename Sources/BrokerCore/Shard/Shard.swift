@@ -38,6 +38,10 @@ public final class Shard {
     // Messages and queues.
     var store = MessageStore()
     var queues: [UnsafeMutablePointer<QueueState>?] = []
+    /// Octets of the rings of queues, consumers and channels.
+    let ringMemory = MemoryCount()
+    /// What was in queues that are gone, oldest first.
+    var condemned: Deque<CondemnedMessages> = []
     var touchedQueues: [UnsafeMutablePointer<QueueState>] = []
     /// What is done in pieces so that nobody waits long.
     var pendingWork: Deque<ShardWork> = []
@@ -128,6 +132,8 @@ public final class Shard {
             queue.deinitialize(count: 1)
             queue.deallocate()
         }
+        self.condemned = []
+        self.ringMemory.deallocate()
     }
 
     // MARK: Inputs
@@ -224,7 +230,9 @@ public final class Shard {
     }
 
     /// Whether the shard has more to do than it does in one turn; ``continueWork(now:)`` goes on.
-    public var hasPendingWork: Bool { !self.pendingWork.isEmpty }
+    public var hasPendingWork: Bool {
+        !self.pendingWork.isEmpty || !self.condemned.isEmpty || self.store.wantsCompaction
+    }
 
     /// Goes on with what is done in pieces, soon but behind other inputs, while ``hasPendingWork``.
     public func continueWork(now: BrokerInstant) {
@@ -261,6 +269,10 @@ public final class Shard {
         self.dispatchTouchedQueues()
         self.reportWindowDebts()
         self.flushConfirms()
+        if !self.condemned.isEmpty {
+            self.releaseCondemned()
+            self.runLocalCommands()
+        }
         self.flushLog()
         self.store.compactIfWorthwhile()
         self.updateMemoryAlarm()

@@ -38,6 +38,8 @@ enum ShardLimits {
     static let firstBodyAllocation = 128 * 1024
     /// Octets of messages buffered in one transaction before the channel is refused.
     static let transactionBytes = 512 << 20
+    /// Messages of deleted and purged queues that are let go in one turn.
+    static let condemnedMessages = 4096
     /// Routing keys taken from CC and BCC of one message.
     static let extraRoutingKeys = 4096
 }

@@ -28,6 +28,73 @@ import Testing
         }
     }
 
+    @Test func largeEntryRingKeepsOrderAndGivesItsMemoryBack() {
+        let random = SeededRandom(seed: 6)
+        let memory = MemoryCount()
+        do {
+            var ring = EntryRing(counting: memory)
+            var first = 0
+            var next = 0
+            for _ in 0..<40 {
+                for _ in 0..<random.below(9_000) {
+                    ring.append(QueueEntry(slot: UInt32(next), flags: []))
+                    next += 1
+                }
+                for _ in 0..<min(random.below(8_000), next - first) {
+                    self.expect(ring.removeFirst().slot, UInt32(first))
+                    first += 1
+                }
+                self.expect(ring.count, next - first)
+                for offset in [0, ring.count / 2, ring.count - 1] where offset >= 0 && offset < ring.count {
+                    self.expect(ring.entry(at: offset).slot, UInt32(first + offset))
+                }
+                // Two blocks are begun at most.
+                #expect(memory.bytes <= 8 * (ring.count + 2 * EntryRing.blockEntries))
+            }
+            while !ring.isEmpty { _ = ring.removeFirst() }
+            #expect(memory.bytes <= 8 * 1024)
+        }
+        #expect(memory.bytes == 0)
+        memory.deallocate()
+    }
+
+    @Test func largeSparseRingAgreesWithADictionaryAndIsPacked() {
+        let random = SeededRandom(seed: 8)
+        let memory = MemoryCount()
+        do {
+            var ring = SparseRing<ConsumerState.Delivery>(counting: memory)
+            var model: [UInt64: UInt64] = [:]
+            var next: UInt64 = 1
+            for round in 0..<6 {
+                for _ in 0..<20_000 {
+                    let entry = QueueEntry(slot: UInt32(next), flags: [])
+                    ring.append(next, ConsumerState.Delivery(sequence: next * 3, entry: entry))
+                    model[next] = next * 3
+                    next += random.oneIn(50) ? 3 : 1
+                }
+                // Three octets of eight: key, place, entry.
+                if round == 0 { #expect(memory.bytes <= 24 * (20_000 + 2 * 1024)) }
+                for _ in 0..<15_000 {
+                    let key = random.oneIn(3) ? ring.firstKey ?? 0 : 1 + UInt64(random.below(Int(next)))
+                    self.expect(ring.remove(key)?.sequence, model.removeValue(forKey: key))
+                }
+                self.expect(ring.count, model.count)
+                self.expect(ring.firstKey, model.keys.min())
+            }
+            while let first = ring.removeFirst() {
+                self.expect(first.value.sequence, model.removeValue(forKey: first.key))
+            }
+            #expect(model.isEmpty)
+            #expect(memory.bytes == 0)
+            // Small again.
+            ring.append(next, ConsumerState.Delivery(sequence: 1, entry: QueueEntry(slot: 1, flags: [])))
+            self.expect(ring.value(next)?.sequence, 1)
+            #expect(memory.bytes < 1000)
+        }
+        #expect(memory.bytes == 0)
+        memory.deallocate()
+    }
+
     @Test func sparseRingAgreesWithADictionary() {
         let random = SeededRandom(seed: 4)
         var ring = SparseRing<Int>()
