@@ -303,6 +303,8 @@ extension Shard {
             self.effects.append(.close(id, afterMilliseconds: 0))
         case .heartbeat(let id):
             self.beat(id)
+        case .retries(let address):
+            self.fireRetries(address)
         }
     }
 

@@ -40,4 +40,6 @@ enum SettleOutcome: UInt8 {
     case reject = 2
     /// Back to its place, not marked as redelivered: it never reached the client.
     case undelivered = 3
+    /// Back to its place, without the consumer having said anything about it.
+    case returned = 4
 }

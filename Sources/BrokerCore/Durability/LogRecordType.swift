@@ -14,4 +14,10 @@ public enum LogRecordType: UInt8, Sendable, CaseIterable {
     case snapshotBegin = 6
     /// All that was live at ``snapshotBegin`` has been said again.
     case snapshotEnd = 7
+    /// How often messages of a queue have come back; see ``DeliveryCountRecord``.
+    case deliveryCount = 10
+    /// Messages that wait before they are delivered again; see ``RetryRecord``.
+    case retry = 11
+    /// A message that came back to the end of its queue; see ``MoveRecord``.
+    case move = 12
 }

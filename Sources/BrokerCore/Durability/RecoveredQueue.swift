@@ -21,6 +21,10 @@ struct RecoveredQueue {
         let message: RecoveredMessage
         /// Whether a consumer may have seen it before.
         let isRedelivered: Bool
+        /// How often it has come back.
+        var deliveryCount: UInt16 = 0
+        /// When it may be delivered again, in milliseconds since 1970; 0 is at once.
+        var retryAtMilliseconds: UInt64 = 0
     }
 
     /// What was declared.
@@ -32,6 +36,13 @@ struct RecoveredQueue {
     /// The number of live messages.
     private(set) var count = 0
     private var entries: Deque<Entry> = []
+    /// What is known of messages that came back, by sequence; few do.
+    private var returned: [UInt64: Returned] = [:]
+
+    private struct Returned {
+        var deliveryCount: UInt16 = 0
+        var retryAtMilliseconds: UInt64 = 0
+    }
 
     /// Settled entries between live ones that are kept whatever the number of live ones.
     private static let keptHoles = 64
@@ -43,11 +54,24 @@ struct RecoveredQueue {
 
     /// The live messages in order.
     var messages: some Sequence<Message> {
-        self.entries.lazy.compactMap { [deliveredUpTo] entry in
+        self.entries.lazy.compactMap { [deliveredUpTo, returned] entry in
             entry.message.map {
-                Message(sequence: entry.sequence, message: $0, isRedelivered: entry.sequence < deliveredUpTo)
+                let known = returned.isEmpty ? nil : returned[entry.sequence]
+                let count = known?.deliveryCount ?? 0
+                return Message(
+                    sequence: entry.sequence,
+                    message: $0,
+                    isRedelivered: entry.sequence < deliveredUpTo || count > 0,
+                    deliveryCount: count,
+                    retryAtMilliseconds: known?.retryAtMilliseconds ?? 0
+                )
             }
         }
+    }
+
+    /// The last place of a message that waits at a time of day; nil when none does.
+    func lastWithheld(at epochMilliseconds: UInt64) -> UInt64? {
+        self.returned.filter { $0.value.retryAtMilliseconds > epochMilliseconds }.keys.max()
     }
 
     /// Live messages and those settled between them that still have a place in memory.
@@ -113,8 +137,49 @@ struct RecoveredQueue {
         self.trim()
     }
 
+    /// Notes how often messages have come back; what is not there is passed over.
+    mutating func count(_ deliveryCount: UInt16, _ ranges: [SequenceRange]) {
+        for range in ranges {
+            self.nextSequence = max(self.nextSequence, range.end)
+            var index = self.index(of: range.first)
+            while index < self.entries.count, self.entries[index].sequence < range.end {
+                if self.entries[index].message != nil {
+                    self.returned[self.entries[index].sequence, default: Returned()].deliveryCount = deliveryCount
+                }
+                index += 1
+            }
+        }
+    }
+
+    /// Notes until when messages wait; what is not there is passed over.
+    mutating func retry(_ retries: [RetryRecord.Retry]) {
+        for retry in retries {
+            let index = self.index(of: retry.sequence)
+            guard index < self.entries.count, self.entries[index].sequence == retry.sequence,
+                self.entries[index].message != nil
+            else { continue }
+            self.returned[retry.sequence, default: Returned()].retryAtMilliseconds = retry.epochMilliseconds
+        }
+    }
+
+    /// Gives a message another place; nothing happens when it is not there.
+    mutating func move(_ record: MoveRecord) {
+        self.nextSequence = max(self.nextSequence, record.to + 1)
+        let index = self.index(of: record.from)
+        guard index < self.entries.count, self.entries[index].sequence == record.from,
+            let message = self.entries[index].message
+        else { return }
+        self.drop(index)
+        self.trim()
+        self.insert(message, at: record.to)
+        self.returned[record.to] = Returned(deliveryCount: record.deliveryCount)
+    }
+
     private mutating func drop(_ index: Int) {
         guard self.entries[index].message != nil else { return }
+        if !self.returned.isEmpty {
+            self.returned[self.entries[index].sequence] = nil
+        }
         self.entries[index].message = nil
         self.count -= 1
     }

@@ -85,6 +85,18 @@ public struct RecoveredState: Sendable {
             let record = try PurgeRecord(payload)
             self.note(record.queue)
             self.queuesByNumber[record.queue]?.purge(upTo: record.upTo, keeping: record.kept)
+        case .deliveryCount:
+            let record = try DeliveryCountRecord(payload)
+            self.note(record.queue)
+            self.queuesByNumber[record.queue]?.count(record.deliveryCount, record.ranges)
+        case .retry:
+            let record = try RetryRecord(payload)
+            self.note(record.queue)
+            self.queuesByNumber[record.queue]?.retry(record.retries)
+        case .move:
+            let record = try MoveRecord(payload)
+            self.note(record.queue)
+            self.queuesByNumber[record.queue]?.move(record)
         case .snapshotBegin, .snapshotEnd:
             // What stands between them is told again, which the first invariant allows.
             break

@@ -256,6 +256,7 @@ extension Shard {
             DeliveredRecord.write(queue: queue.pointee.info.durableID, upTo: queue.pointee.deliveredUpTo, at: base)
         }
         self.log.deliveredQueues.removeAll(keepingCapacity: true)
+        self.flushReturns()
         self.flushSettled()
     }
 

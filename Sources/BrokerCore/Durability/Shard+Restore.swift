@@ -91,10 +91,13 @@ extension Shard {
         var remaining = UInt64(recovered.count)
         var isInRow = false
         queue.pointee.headSequence = recovered.nextSequence
+        // The ring begins behind everything that is not in it.
+        let ringStart = recovered.lastWithheld(at: self.epochMilliseconds(at: self.now)).map { $0 + 1 } ?? 0
         let hasLevels = queue.pointee.levels != nil
         for message in recovered.messages {
             // What stands in a row up to the end goes to the ring; what comes before a gap is as if it had come back.
-            if !isInRow && !hasLevels && message.sequence + remaining == recovered.nextSequence {
+            let mayBeInRow = !hasLevels && message.sequence >= ringStart
+            if !isInRow && mayBeInRow && message.sequence + remaining == recovered.nextSequence {
                 isInRow = true
                 queue.pointee.headSequence = message.sequence
             }
@@ -103,13 +106,20 @@ extension Shard {
             if message.isRedelivered {
                 flags.insert(.redelivered)
             }
+            flags.deliveryCount = message.deliveryCount
             let entry = QueueEntry(slot: self.store(message.message), flags: flags)
-            if hasLevels {
+            if message.retryAtMilliseconds > self.epochMilliseconds(at: self.now) {
+                self.addWithheld(
+                    queue,
+                    ConsumerState.Delivery(sequence: message.sequence, entry: entry),
+                    until: self.wallClock.instant(epochMilliseconds: message.retryAtMilliseconds)
+                )
+            } else if hasLevels {
                 queue.pointee.restoreToLevel(message.sequence, entry)
             } else if isInRow {
                 queue.pointee.ready.append(entry)
             } else {
-                queue.pointee.putBack(message.sequence, entry)
+                queue.pointee.restoreAside(message.sequence, entry)
             }
         }
     }

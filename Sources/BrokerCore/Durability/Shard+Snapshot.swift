@@ -70,6 +70,14 @@ extension Shard {
                 }
             }
         }
+        queue.pointee.withheld?.pointee.forEach { element in
+            if element.sequence >= sequence {
+                budget -= self.tell(queue, element.sequence, element.entry)
+                if element.entry.flags.contains(.persistent) {
+                    self.logRetry(queue, element.sequence, at: self.epochMilliseconds(at: element.due))
+                }
+            }
+        }
         if let levels = queue.pointee.levels {
             var next = sequence
             while budget > 0 {
@@ -112,6 +120,7 @@ extension Shard {
         self.log.places.append(DurablePlace(queue: queue.pointee.info.durableID, sequence: sequence))
         let view = self.store.record(entry.slot).view
         self.logMessage(view, entry.flags)
+        self.tellReturned(queue, sequence, entry)
         return view.namesSize + view.propertiesSize + view.bodySize + 64
     }
 }

@@ -38,6 +38,8 @@ struct ShardLog {
     /// Settled messages of one queue that no record tells yet.
     var settledQueue: UInt64 = 0
     var settled: [SequenceRange] = []
+    /// What came back and no record tells yet.
+    var returns = ReturnLog()
     /// Queues that have handed out messages since the last turn.
     var deliveredQueues: [UnsafeMutablePointer<QueueState>] = []
     /// Durable queues of this shard a message goes to, with the place it gets there; kept for its memory.

@@ -114,4 +114,15 @@ struct MessageView {
     var propertiesSize: Int
     var body: UnsafeRawPointer
     var bodySize: Int
+
+    /// The exchange's name, without its length octet.
+    var exchange: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: self.names + 1, count: Int(self.names.load(as: UInt8.self)))
+    }
+
+    /// The routing key, without its length octet.
+    var routingKey: UnsafeRawBufferPointer {
+        let start = self.names + 1 + Int(self.names.load(as: UInt8.self))
+        return UnsafeRawBufferPointer(start: start + 1, count: Int(start.load(as: UInt8.self)))
+    }
 }

@@ -23,8 +23,22 @@ struct QueueSettings: Equatable, Sendable {
     var deadLetterStrategy = DeadLetterStrategy.atMostOnce
     /// The highest message priority that counts.
     var maxPriority: UInt8?
-    /// How often a message is tried before it is dead; below 0 is no limit.
+    /// How often a message may come back before it is dead, as somebody has set it; below 0 is no limit.
     var deliveryLimit: Int64?
+    /// Which messages that come back wait before they are delivered again.
+    var delayedRetryType: DelayedRetryType?
+    /// How long they wait the first time.
+    var delayedRetryMinMilliseconds: UInt64?
+    /// How long they wait at most.
+    var delayedRetryMaxMilliseconds: UInt64?
+    /// How long a delivery may stay unacknowledged.
+    var consumerTimeoutMilliseconds: UInt64?
+    /// The header whose value makes messages a group.
+    var groupHeader: ShortString?
+    /// Which of several consumers gets the next message.
+    var dispatch = QueueDispatch.roundRobin
+    /// Whether the queue behaves as RabbitMQ's quorum queues do; never changes.
+    private(set) var isQuorum = false
 
     /// Settings of a queue without arguments.
     init() {}
@@ -41,6 +55,19 @@ struct QueueSettings: Equatable, Sendable {
         self.deadLetterStrategy = arguments.deadLetterStrategy ?? .atMostOnce
         self.maxPriority = arguments.maxPriority
         self.deliveryLimit = arguments.deliveryLimit
+        self.delayedRetryType = arguments.delayedRetryType
+        self.delayedRetryMinMilliseconds = arguments.delayedRetryMinMilliseconds
+        self.delayedRetryMaxMilliseconds = arguments.delayedRetryMaxMilliseconds
+        self.consumerTimeoutMilliseconds = arguments.consumerTimeoutMilliseconds
+        self.groupHeader = arguments.groupHeader
+        self.dispatch = arguments.dispatch
+        self.isQuorum = arguments.queueType == .quorum
+    }
+
+    /// How often a message may come back before it is dead; nil is any number of times.
+    var effectiveDeliveryLimit: Int64? {
+        guard let limit = self.deliveryLimit else { return self.isQuorum ? ReturnRules.quorumDeliveryLimit : nil }
+        return limit < 0 ? nil : limit
     }
 
     /// Whether the queue has a limit of its length.

@@ -31,14 +31,35 @@ extension QueueState {
         self.asideCount &+= 1
     }
 
+    /// Puts a message that was there before a restart in front of the ring, by its place.
+    mutating func restoreAside(_ sequence: UInt64, _ entry: QueueEntry) {
+        self.requeued.insert(sequence, entry)
+        self.asideCount &+= 1
+    }
+
     /// Puts a message back to its old place.
     mutating func putBack(_ sequence: UInt64, _ entry: QueueEntry) {
         if let levels = self.levels {
             levels.pointee.putBack(sequence, entry)
         } else {
-            self.requeued.insert(sequence, entry)
+            var order = sequence
+            if self.returnRules.isFirstInFirstOut {
+                // Behind everything that has its order from its place.
+                order = 1 << 63 | self.returnCount
+                self.returnCount &+= 1
+            }
+            self.requeued.insert(sequence, entry, order: order)
         }
         self.asideCount &+= 1
+    }
+
+    /// The messages that wait; makes room for them if there was none.
+    mutating func makeWithheld() -> UnsafeMutablePointer<WithheldMessages> {
+        if let withheld = self.withheld { return withheld }
+        let withheld = UnsafeMutablePointer<WithheldMessages>.allocate(capacity: 1)
+        withheld.initialize(to: WithheldMessages())
+        self.withheld = withheld
+        return withheld
     }
 
     /// Removes the message whose turn it is, when there are some outside of the ring: those come first.

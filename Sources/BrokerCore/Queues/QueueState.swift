@@ -1,7 +1,7 @@
 /// One queue, on its home shard, behind a pointer.
 ///
 /// Invariants:
-/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels`` or one consumer's
+/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels``, ``withheld`` or one consumer's
 ///    ``ConsumerState/outstanding``.
 /// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
 ///    everything in ``requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
@@ -21,6 +21,12 @@ struct QueueState: ~Copyable {
     var levels: UnsafeMutablePointer<PriorityLevels>?
     /// Ready messages that are not in ``ready``.
     var asideCount = 0
+    /// What is done with deliveries that come back.
+    var returnRules: ReturnRules
+    /// Messages that came back and may not be delivered yet; made when there is one.
+    var withheld: UnsafeMutablePointer<WithheldMessages>?
+    /// How many have come back to a queue that hands them out in that order.
+    var returnCount: UInt64 = 0
     /// Messages handed out and not settled.
     var unacknowledged = 0
 
@@ -49,12 +55,15 @@ struct QueueState: ~Copyable {
         self.address = info.address
         self.isSingleActive = info.parsed.isSingleActiveConsumer
         self.settings = QueueSettings(info.parsed)
+        self.returnRules = ReturnRules(self.settings)
         self.makeLevels(info.parsed.maxPriority)
     }
 
     deinit {
         self.levels?.deinitialize(count: 1)
         self.levels?.deallocate()
+        self.withheld?.deinitialize(count: 1)
+        self.withheld?.deallocate()
     }
 
     /// The place the next message gets.

@@ -1,12 +1,14 @@
-/// Messages that came back to a queue, ordered by their old place.
+/// Messages that came back to a queue, ordered by their old place, or by when they came.
 ///
 /// All of them are older than anything in the queue's ring: they left from its head. A binary heap, because they come
-/// back in any order and leave oldest first.
+/// back in any order and leave lowest first.
 struct RequeueHeap: ~Copyable {
     /// A returned message and its place in the queue.
     struct Element {
         var sequence: UInt64
         var entry: QueueEntry
+        /// What they leave by.
+        fileprivate var order: UInt64
     }
 
     private var elements: [Element] = []
@@ -26,22 +28,24 @@ struct RequeueHeap: ~Copyable {
     var count: Int { self.elements.count }
 
     /// Puts a message back.
-    mutating func insert(_ sequence: UInt64, _ entry: QueueEntry) {
+    ///
+    /// `order` is the place where nothing else is said.
+    mutating func insert(_ sequence: UInt64, _ entry: QueueEntry, order: UInt64? = nil) {
         let capacity = self.elements.capacity
-        self.elements.append(Element(sequence: sequence, entry: entry))
+        self.elements.append(Element(sequence: sequence, entry: entry, order: order ?? sequence))
         if self.elements.capacity != capacity {
             self.memory?.add((self.elements.capacity - capacity) * MemoryLayout<Element>.stride)
         }
         var child = self.elements.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
-            guard self.elements[child].sequence < self.elements[parent].sequence else { return }
+            guard self.elements[child].order < self.elements[parent].order else { return }
             self.elements.swapAt(child, parent)
             child = parent
         }
     }
 
-    /// Removes the oldest message; the heap must not be empty.
+    /// Removes the first message; the heap must not be empty.
     mutating func removeFirst() -> Element {
         let first = self.elements[0]
         let last = self.elements.removeLast()
@@ -54,7 +58,7 @@ struct RequeueHeap: ~Copyable {
         while true {
             var smallest = parent
             for child in [2 * parent + 1, 2 * parent + 2] where child < self.elements.count {
-                if self.elements[child].sequence < self.elements[smallest].sequence {
+                if self.elements[child].order < self.elements[smallest].order {
                     smallest = child
                 }
             }

@@ -140,6 +140,15 @@ extension Shard {
             }
             priority = integer
         }
+        if info.parsed.queueType == .quorum && channel.pointee.globalPrefetchCount > 0 {
+            self.closeConnection(
+                channel.pointee.connection,
+                .notImplemented,
+                "queue '\(info.name)' in vhost '\(info.virtualHostName)' does not support global qos",
+                BasicConsume.id
+            )
+            return
+        }
         let tag = method.consumerTag.isEmpty ? self.makeName(prefix: "amq.ctag-") : method.consumerTag
         let consumer = self.addConsumer(channel, tag, info.address, noAck: method.noAck, isGetter: false)
         consumer.pointee.consumeNoWait = method.noWait
@@ -360,7 +369,7 @@ extension Shard {
         consumer id: UInt32,
         serial: UInt64,
         messageCount: UInt32,
-        _ record: MessageRecord,
+        _ message: MessageView,
         isRedelivered: Bool
     ) {
         let getter = channelIndex == .max ? nil : channel.pointee.consumers[Int(channelIndex)]
@@ -385,13 +394,13 @@ extension Shard {
             BasicGetOk(
                 deliveryTag: tag,
                 redelivered: isRedelivered,
-                exchange: ShortString(Array(record.exchange)) ?? "",
-                routingKey: ShortString(Array(record.routingKey)) ?? "",
+                exchange: ShortString(Array(message.exchange)) ?? "",
+                routingKey: ShortString(Array(message.routingKey)) ?? "",
                 messageCount: messageCount
             ),
             channel
         )
-        self.writeContent(channel.pointee.connection, channel: channel.pointee.number, record.view)
+        self.writeContent(channel.pointee.connection, channel: channel.pointee.number, message)
     }
 
     /// `queue.purge`.

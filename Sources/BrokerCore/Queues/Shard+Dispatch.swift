@@ -129,7 +129,9 @@ extension Shard {
             consumer.pointee.grants &-= 1
         }
         let isRedelivered = delivery.entry.flags.contains(.redelivered)
-        if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
+        if isRedelivered && queue.pointee.returnRules.showsCount {
+            self.deliverCounted(delivery.entry, to: consumer, serial: serial)
+        } else if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
             let record = self.store.record(delivery.entry.slot)
             self.writeDelivery(channel, local, record.view, serial: serial, isRedelivered: isRedelivered)
         } else {
@@ -209,6 +211,38 @@ extension Shard {
         out.storeBytes(of: FrameLimits.frameEnd, toByteOffset: size &- 1, as: UInt8.self)
         self.commit(connection, size)
         self.writeContent(connection, channel: channel.pointee.number, message)
+    }
+
+    /// Hands a message to a consumer that is told how often it has come back.
+    @inline(never)
+    private func deliverCounted(
+        _ entry: QueueEntry,
+        to consumer: UnsafeMutablePointer<ConsumerState>,
+        serial: UInt64
+    ) {
+        let view = self.store.record(entry.slot).view
+        guard entry.flags.deliveryCount > 0 else {
+            // It was out when the broker ended, and nobody counted that.
+            self.deliver(view, entry.flags, to: consumer, serial: serial)
+            return
+        }
+        self.withDeliveryCount(view, entry.flags.deliveryCount) {
+            self.deliver($0, entry.flags, to: consumer, serial: serial)
+        }
+    }
+
+    private func deliver(
+        _ message: MessageView,
+        _ flags: QueueEntry.Flags,
+        to consumer: UnsafeMutablePointer<ConsumerState>,
+        serial: UInt64
+    ) {
+        if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
+            let isRedelivered = flags.contains(.redelivered)
+            self.writeDelivery(channel, local, message, serial: serial, isRedelivered: isRedelivered)
+        } else {
+            self.forwardDelivery(consumer, message, flags, serial: serial)
+        }
     }
 
     /// Copies a delivery into the batch for the consumer's shard.

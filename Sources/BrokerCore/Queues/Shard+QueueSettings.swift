@@ -5,5 +5,6 @@ extension Shard {
     func applySettings(_ settings: QueueSettings, to queue: UnsafeMutablePointer<QueueState>) {
         guard settings != queue.pointee.settings else { return }
         queue.pointee.settings = settings
+        queue.pointee.returnRules = ReturnRules(settings)
     }
 }

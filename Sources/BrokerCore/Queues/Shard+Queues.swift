@@ -46,7 +46,7 @@ extension Shard {
         var refusal: String?
         if ifUnused && queue.pointee.consumerCount > 0 {
             refusal = "in use"
-        } else if ifEmpty && queue.pointee.readyCount > 0 {
+        } else if ifEmpty && (queue.pointee.readyCount > 0 || queue.pointee.withheld?.pointee.count ?? 0 > 0) {
             refusal = "not empty"
         }
         if let refusal {
@@ -66,6 +66,7 @@ extension Shard {
         let address = queue.pointee.address
         let messageCount = UInt32(clamping: queue.pointee.readyCount)
         // The topology's record says that the queue is gone, and with it everything in it.
+        _ = self.dropWithheld(queue, isLogged: false)
         self.dropReady(queue, isLogged: false, purge: nil)
         if queue.pointee.isDeliveredNoted {
             self.log.deliveredQueues.removeAll { $0 == queue }
@@ -119,7 +120,9 @@ extension Shard {
             self.answerPurge(asker, messageCount: 0, isLogged: false)
             return
         }
-        let count = UInt32(clamping: queue.pointee.readyCount)
+        // Those that wait would come back to a queue that was to be empty.
+        let withheldCount = self.dropWithheld(queue, isLogged: true)
+        let count = UInt32(clamping: queue.pointee.readyCount + withheldCount)
         self.dropReady(queue, isLogged: true, purge: .init(asker: asker, messageCount: count))
     }
 
@@ -208,7 +211,7 @@ extension Shard {
         return consumer
     }
 
-    /// Of a single active queue's consumers the one of highest priority that came first gets everything.
+    /// Of a single active queue's consumers the one of highest priority, in a quorum queue any, that came first gets everything.
     private func electActiveConsumer(_ queue: UnsafeMutablePointer<QueueState>) {
         guard queue.pointee.activeConsumer == nil else { return }
         var best: UnsafeMutablePointer<ConsumerState>?
@@ -218,10 +221,12 @@ extension Shard {
                 best = consumer
                 continue
             }
-            let isBetter =
-                consumer.pointee.priority > current.pointee.priority
-                || (consumer.pointee.priority == current.pointee.priority
-                    && consumer.pointee.arrival < current.pointee.arrival)
+            // RabbitMQ's quorum queues do not look at priorities here.
+            let isAbove =
+                !queue.pointee.settings.isQuorum && consumer.pointee.priority > current.pointee.priority
+            let isLevel =
+                queue.pointee.settings.isQuorum || consumer.pointee.priority == current.pointee.priority
+            let isBetter = isAbove || (isLevel && consumer.pointee.arrival < current.pointee.arrival)
             if isBetter {
                 best = consumer
             }
@@ -249,7 +254,7 @@ extension Shard {
         self.stopConsumer(queue, consumer)
         while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
             queue.pointee.unacknowledged -= 1
-            self.requeue(queue, delivery, isRedelivered: true)
+            self.takeBack(queue, delivery, .returned)
         }
         if !self.deleteIfUnused(queue) {
             self.freeIfSettled(queue, consumer)
@@ -372,35 +377,56 @@ extension Shard {
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
         }
         let messageCount = UInt32(clamping: queue.pointee.readyCount)
-        let record = self.store.record(delivery.entry.slot)
-        if channel.shard == self.index {
-            if let local = self.channel(channel) {
-                self.getOk(
-                    local,
-                    channelIndex: channelIndex,
-                    consumer: number,
-                    serial: serial,
-                    messageCount: messageCount,
-                    record,
-                    isRedelivered: delivery.entry.flags.contains(.redelivered)
-                )
-            }
+        let answer = GetAnswer(
+            channelIndex: channelIndex,
+            consumer: number,
+            serial: serial,
+            messageCount: messageCount,
+            flags: delivery.entry.flags
+        )
+        let view = self.store.record(delivery.entry.slot).view
+        let count = delivery.entry.flags.deliveryCount
+        if queue.pointee.returnRules.showsCountAlways || (count > 0 && queue.pointee.returnRules.showsCount) {
+            self.withDeliveryCount(view, count) { self.answerGet(channel, answer, $0) }
         } else {
-            let headerSize = 8 + ChannelAddress.batchedSize + 24
-            let base = self.outbox(channel.shard).append(
-                .getOk,
-                size: headerSize + BatchedMessage.size(of: record.view)
-            )
-            channel.write(at: base + 8)
-            base.storeBytes(of: serial, toByteOffset: 24, as: UInt64.self)
-            base.storeBytes(of: channelIndex, toByteOffset: 32, as: UInt32.self)
-            base.storeBytes(of: number, toByteOffset: 36, as: UInt32.self)
-            base.storeBytes(of: messageCount, toByteOffset: 40, as: UInt32.self)
-            BatchedMessage.write(record.view, flags: delivery.entry.flags, at: base + headerSize)
+            self.answerGet(channel, answer, view)
         }
         if noAck {
             self.store.release(delivery.entry.slot)
         }
+    }
+
+    /// What goes with a message that somebody has got.
+    private struct GetAnswer {
+        var channelIndex: UInt32
+        var consumer: UInt32
+        var serial: UInt64
+        var messageCount: UInt32
+        var flags: QueueEntry.Flags
+    }
+
+    private func answerGet(_ channel: ChannelAddress, _ answer: GetAnswer, _ message: MessageView) {
+        if channel.shard == self.index {
+            guard let local = self.channel(channel) else { return }
+            self.getOk(
+                local,
+                channelIndex: answer.channelIndex,
+                consumer: answer.consumer,
+                serial: answer.serial,
+                messageCount: answer.messageCount,
+                message,
+                isRedelivered: answer.flags.contains(.redelivered)
+            )
+            return
+        }
+        let headerSize = 8 + ChannelAddress.batchedSize + 24
+        let base = self.outbox(channel.shard).append(.getOk, size: headerSize + BatchedMessage.size(of: message))
+        channel.write(at: base + 8)
+        base.storeBytes(of: answer.serial, toByteOffset: 24, as: UInt64.self)
+        base.storeBytes(of: answer.channelIndex, toByteOffset: 32, as: UInt32.self)
+        base.storeBytes(of: answer.consumer, toByteOffset: 36, as: UInt32.self)
+        base.storeBytes(of: answer.messageCount, toByteOffset: 40, as: UInt32.self)
+        BatchedMessage.write(message, flags: answer.flags, at: base + headerSize)
     }
 
     private func addGetter(

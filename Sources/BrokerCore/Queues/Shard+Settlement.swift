@@ -115,8 +115,12 @@ extension Shard {
         case .acknowledge, .reject:
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
-        case .requeue, .undelivered:
-            self.requeue(queue, delivery, isRedelivered: outcome == .requeue)
+        case .requeue:
+            self.takeBack(queue, delivery, .failed)
+        case .returned:
+            self.takeBack(queue, delivery, .returned)
+        case .undelivered:
+            self.becomeReady(queue, delivery)
         }
         if !consumer.pointee.isReady {
             if consumer.pointee.isCancelled {
@@ -124,22 +128,6 @@ extension Shard {
             } else {
                 self.makeReady(consumer, of: queue)
             }
-        }
-    }
-
-    /// Puts a delivery back to its place.
-    func requeue(
-        _ queue: UnsafeMutablePointer<QueueState>,
-        _ delivery: ConsumerState.Delivery,
-        isRedelivered: Bool
-    ) {
-        var entry = delivery.entry
-        if isRedelivered {
-            entry.flags.insert(.redelivered)
-        }
-        queue.pointee.putBack(delivery.sequence, entry)
-        if !queue.pointee.rotation.isEmpty {
-            self.touch(queue)
         }
     }
 
@@ -158,7 +146,7 @@ extension Shard {
             self.sendMethod(BasicRecoverOk(), channel)
         }
         while let (_, entry) = channel.pointee.ledger.removeFirst() {
-            self.settle(channel, entry, .requeue)
+            self.settle(channel, entry, .returned)
         }
     }
 }

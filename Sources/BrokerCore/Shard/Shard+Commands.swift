@@ -280,7 +280,7 @@ extension Shard {
                 consumer: record.loadUnaligned(fromByteOffset: 36, as: UInt32.self),
                 serial: record.loadUnaligned(fromByteOffset: 24, as: UInt64.self),
                 messageCount: record.loadUnaligned(fromByteOffset: 40, as: UInt32.self),
-                stored,
+                stored.view,
                 isRedelivered: isRedelivered
             )
         }

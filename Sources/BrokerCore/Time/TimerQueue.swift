@@ -6,6 +6,8 @@ enum ShardTimer {
     case heartbeat(ConnectionID)
     /// `close-ok` is due.
     case closing(ConnectionID)
+    /// Messages of a queue have waited long enough after they came back.
+    case retries(QueueAddress)
 }
 
 /// The deadlines of a shard, soonest first; ties in the order they were scheduled.

@@ -73,7 +73,7 @@ import Testing
         let types = ExchangeType.allCases.map { "\($0.rawValue) \($0)" }
         #expect(types == ["0 direct", "1 fanout", "2 topic", "3 headers"])
         #expect(BindingDefinition.DestinationKind.exchange.rawValue == 1)
-        #expect(LogRecordType.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7])
+        #expect(LogRecordType.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 10, 11, 12])
     }
 
     @Test(arguments: everyChange)
