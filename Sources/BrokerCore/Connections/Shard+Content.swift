@@ -172,6 +172,8 @@ struct IncomingMessage {
     var propertyFlags: UInt16
     /// 2 is persistent, 0 absent.
     var deliveryMode: UInt8
+    /// No queue gets it now, whatever stations it passes.
+    var isUnroutable = false
     /// Memory laid out as a large ``MessageRecord`` that the store may take over.
     var ownBuffer: UnsafeMutableRawPointer?
 

@@ -17,7 +17,13 @@ extension Shard {
         }
         for target in targets {
             if target.shard == self.index {
-                guard let queue = self.queue(target) else { continue }
+                guard let queue = self.queue(target) else {
+                    if let (station, task) = Station.at(target) {
+                        self.store.retain(slot)
+                        self.arrive(slot, flags, at: station, task)
+                    }
+                    continue
+                }
                 if queue.pointee.isLogged && flags.contains(.persistent) {
                     self.notePlace(queue)
                 }

@@ -94,6 +94,7 @@ extension Shard {
             extraKeys: extraKeys,
             headers: headers,
             isInternal: true,
+            properties: properties,
             into: &self.routeTargets
         )
         if outcome != .routed {
@@ -144,7 +145,15 @@ extension Shard {
     private func publishHere(_ message: MessageView, _ flags: QueueEntry.Flags, to targets: [QueueAddress]) -> Bool {
         var slot: UInt32?
         for target in targets where target.shard == self.index {
-            guard let queue = self.queue(target) else { continue }
+            guard let queue = self.queue(target) else {
+                if let (station, task) = Station.at(target) {
+                    slot.map { self.store.retain($0) }
+                    let stored = slot ?? self.storeCopy(message)
+                    slot = stored
+                    self.arrive(stored, flags, at: station, task)
+                }
+                continue
+            }
             if queue.pointee.isLogged && flags.contains(.persistent) {
                 self.notePlace(queue)
             }

@@ -265,8 +265,7 @@ extension Shard {
         }
         channel.pointee.transaction = Transaction(isCommitting: true)
         for publish in transaction.publishes {
-            if publish.targets.isEmpty {
-                // Mandatory, and without a route when it was published.
+            if publish.isReturned {
                 self.returnMessage(self.store.record(publish.slot).view, channel)
             }
             transaction.pendingAnswers += publish.targets.withUnsafeBufferPointer { targets in

@@ -217,6 +217,7 @@ extension Shard {
             routingKey: message.routingKey,
             extraKeys: rewritten.extraKeys,
             headers: headers,
+            properties: properties,
             into: &self.routeTargets
         )
         let exchange = ReplyText(message.exchange)
@@ -240,7 +241,8 @@ extension Shard {
             self.refuse(channel, problem)
             return false
         }
-        if isSimple {
+        message.isUnroutable = !self.routeTargets.hasQueue
+        if isSimple && self.routeTargets.isKeepable {
             self.cacheRoute(message, self.routeTargets.queues, channel)
         }
         // Ours alone while the message is handed on: nothing is routed meanwhile.
@@ -295,10 +297,11 @@ extension Shard {
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
         let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
-        if targets.isEmpty && message.isMandatory && channel.pointee.mode != .transaction {
+        let isReturned = message.isMandatory && (targets.isEmpty || message.isUnroutable)
+        if isReturned && channel.pointee.mode != .transaction {
             self.returnMessage(message.view, channel)
         }
-        if targets.isEmpty && !(message.isMandatory && channel.pointee.mode == .transaction) {
+        if targets.isEmpty && !(isReturned && channel.pointee.mode == .transaction) {
             self.settlePublish(channel)
             return false
         }
@@ -306,7 +309,7 @@ extension Shard {
         let slot = self.storeMessage(message, references: 1)
         if channel.pointee.mode == .transaction, channel.pointee.transaction != nil {
             channel.pointee.transaction?.publishes.append(
-                Transaction.Publish(slot: slot, flags: flags, targets: Array(targets))
+                Transaction.Publish(slot: slot, flags: flags, targets: Array(targets), isReturned: isReturned)
             )
             channel.pointee.transaction?.bytes += message.bodySize
             if channel.pointee.transaction?.bytes ?? 0 > ShardLimits.transactionBytes {

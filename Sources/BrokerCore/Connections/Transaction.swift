@@ -11,6 +11,8 @@ struct Transaction {
         var slot: UInt32
         var flags: QueueEntry.Flags
         var targets: [QueueAddress]
+        /// Mandatory, and without a route when it was published.
+        var isReturned: Bool
     }
 
     /// An outcome on its way.

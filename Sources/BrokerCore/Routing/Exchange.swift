@@ -14,6 +14,12 @@ struct ExchangeDefinition: Equatable, Sendable {
     var isInternal: Bool
     /// The arguments as declared.
     var arguments: FieldTable
+
+    /// The type by which messages find their bindings.
+    var routedType: ExchangeType { self.type }
+
+    /// Whether messages stop at the exchange; see ``Station``.
+    var needsStation: Bool { self.type == .recentHistory }
 }
 
 /// An exchange in a replica of the topology.
@@ -24,6 +30,9 @@ final class Exchange {
         case fanout(FanoutExchange)
         case topic(TopicTrie)
         case headers(HeadersExchange)
+        case consistentHash(ConsistentHashExchange)
+        case modulusHash(ModulusHashExchange)
+        case random(RandomExchange)
     }
 
     private struct BindingKey: Hashable {
@@ -52,18 +61,28 @@ final class Exchange {
     private(set) var incoming = BindingList(.destination)
     /// The look for a message's queues that came here last; see ``RouteTargets``.
     var routeStamp: UInt64 = 0
+    /// Where messages stop on their way through; nil for an exchange that only hands them on.
+    let station: Station?
 
-    /// Makes an exchange without bindings; `seed` guards its hash tables.
-    init(_ definition: ExchangeDefinition, seed: UInt64) {
+    /// Makes an exchange without bindings; `seed` guards its hash tables, `station` is its number if it needs one.
+    init(_ definition: ExchangeDefinition, seed: UInt64, station: Station? = nil) {
         self.definition = definition
+        self.station = definition.needsStation ? station : nil
         self.alternate = definition.arguments["alternate-exchange"]?.stringValue.flatMap { ShortString($0) }
-        self.router =
-            switch definition.type {
-            case .direct: .direct(DirectExchange(seed: seed))
-            case .fanout: .fanout(FanoutExchange())
-            case .topic: .topic(TopicTrie(seed: seed))
-            case .headers: .headers(HeadersExchange())
-            }
+        self.router = Self.makeRouter(definition, seed)
+    }
+
+    private static func makeRouter(_ definition: ExchangeDefinition, _ seed: UInt64) -> Router {
+        switch definition.routedType {
+        case .direct: .direct(DirectExchange(seed: seed))
+        case .fanout, .recentHistory, .delayedMessage: .fanout(FanoutExchange())
+        case .topic: .topic(TopicTrie(seed: seed))
+        case .headers: .headers(HeadersExchange())
+        case .consistentHash: .consistentHash(ConsistentHashExchange(definition.arguments))
+        case .modulusHash: .modulusHash(ModulusHashExchange())
+        case .random: .random(RandomExchange(prefersLocal: false))
+        case .localRandom: .random(RandomExchange(prefersLocal: true))
+        }
     }
 
     /// The name; empty for the default exchange.
@@ -81,6 +100,8 @@ final class Exchange {
         case .fanout: FanoutExchange.validate(definition)
         case .topic: TopicTrie.validate(definition)
         case .headers: HeadersExchange.validate(definition)
+        case .consistentHash: ConsistentHashExchange.validate(definition)
+        case .modulusHash, .random: nil
         }
     }
 
@@ -101,6 +122,9 @@ final class Exchange {
         case .fanout(let router): router.bind(binding)
         case .topic(let router): router.bind(binding)
         case .headers(let router): router.bind(binding)
+        case .consistentHash(let router): router.bind(binding)
+        case .modulusHash(let router): router.bind(binding)
+        case .random(let router): router.bind(binding)
         }
         return true
     }
@@ -118,6 +142,9 @@ final class Exchange {
         case .fanout(let router): router.unbind(binding)
         case .topic(let router): router.unbind(binding)
         case .headers(let router): router.unbind(binding)
+        case .consistentHash(let router): router.unbind(binding)
+        case .modulusHash(let router): router.unbind(binding)
+        case .random(let router): router.unbind(binding)
         }
     }
 
@@ -148,6 +175,9 @@ final class Exchange {
         case .fanout(let router): router.route(into: &targets)
         case .topic(let router): router.route(routingKey, into: &targets)
         case .headers(let router): router.route(&headers, into: &targets)
+        case .consistentHash(let router): router.route(routingKey, &headers, into: &targets)
+        case .modulusHash(let router): router.route(routingKey, into: &targets)
+        case .random(let router): router.route(into: &targets)
         }
     }
 
@@ -155,7 +185,7 @@ final class Exchange {
     var usesRoutingKey: Bool {
         switch self.router {
         case .direct, .topic: true
-        case .fanout, .headers: false
+        case .fanout, .headers, .consistentHash, .modulusHash, .random: false
         }
     }
 }

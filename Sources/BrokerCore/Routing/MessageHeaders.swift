@@ -1,13 +1,22 @@
 import AMQPProtocol
 
-/// The headers of a message on its way through exchanges, decoded when the first headers exchange asks.
+/// The headers and properties of a message on its way through exchanges, decoded when the first exchange asks.
 struct MessageHeaders {
     private let encoded: UnsafeRawBufferPointer?
+    private let allProperties: UnsafeRawBufferPointer?
     private var decoded: [(key: ShortString, value: FieldValue)]?
 
-    /// Wraps the entries of a header table, without its length, which must stay valid; nil is no table.
-    init(encoded: UnsafeRawBufferPointer?) {
+    /// Wraps the entries of a header table, without its length, and all properties, if they are at hand; both must stay
+    /// valid.
+    init(encoded: UnsafeRawBufferPointer?, properties: UnsafeRawBufferPointer? = nil) {
         self.encoded = encoded
+        self.allProperties = properties
+    }
+
+    /// The message's properties and where each of them is; nil when they are not known.
+    func properties() -> (octets: UnsafeRawBufferPointer, scan: PropertyScan)? {
+        guard let octets = self.allProperties, let scan = try? PropertyScan.scan(octets) else { return nil }
+        return (octets, scan)
     }
 
     /// The entries ordered by name.

@@ -17,17 +17,27 @@ enum RouteOutcome: Equatable, Sendable {
 struct RouteTargets {
     /// The queues, each once, in the order in which they were found.
     private(set) var infos: ContiguousArray<QueueInfo> = []
-    /// The addresses of ``infos``, in the same order.
+    /// The addresses of ``infos``, in the same order, and of ``Station``s among them.
     private(set) var queues: [QueueAddress] = []
     private var pending: ContiguousArray<Exchange> = []
     private var epoch: UInt64 = 0
+    /// The shard that looks; queues that live there are local.
+    private let shard: UInt16
+    private let random: (any RandomSource)?
+    /// Whether every message with the same exchange and routing key, and without headers, gets the same queues.
+    private(set) var isKeepable = true
 
-    /// Makes an accumulator without queues.
-    init() {}
+    /// Makes an accumulator without queues; without a source of random numbers every draw is 0.
+    init(shard: UInt16 = 0, random: (any RandomSource)? = nil) {
+        self.shard = shard
+        self.random = random
+    }
 
     /// Whether the message goes nowhere.
     var isEmpty: Bool { self.queues.isEmpty }
-    /// The number of queues.
+    /// Whether the message goes to a queue now; ``Station``s do not count.
+    var hasQueue: Bool { !self.infos.isEmpty }
+    /// The number of queues and stations.
     var count: Int { self.queues.count }
 
     /// Forgets the queues and keeps the memory.
@@ -35,6 +45,31 @@ struct RouteTargets {
         self.infos.removeAll(keepingCapacity: true)
         self.queues.removeAll(keepingCapacity: true)
         self.pending.removeAll(keepingCapacity: true)
+        self.isKeepable = true
+    }
+
+    /// The targets depend on more than exchange and routing key.
+    mutating func doNotKeep() {
+        self.isKeepable = false
+    }
+
+    /// A random number below `count`, which is positive.
+    func draw(below count: Int) -> Int {
+        guard let random = self.random else { return 0 }
+        // The remainder favours small numbers by less than one in 2^32 for any number of bindings there can be.
+        return Int(random.next() % UInt64(count))
+    }
+
+    /// Whether a destination is a queue that lives on the shard that looks.
+    func isLocal(_ destination: Destination) -> Bool {
+        guard case .queue(let queue) = destination else { return false }
+        return queue.address.shard == self.shard
+    }
+
+    /// Adds a station of the shard that looks, or of another one.
+    mutating func add(_ station: Station, _ task: Station.Task, on shard: UInt16? = nil) {
+        self.isKeepable = false
+        self.queues.append(station.address(for: task, on: shard ?? self.shard))
     }
 
     /// Starts the look for a message's queues; stamps of other epochs do not count.

@@ -166,7 +166,15 @@ extension Shard {
                 generation: record.loadUnaligned(fromByteOffset: 44 &+ 8 &* index, as: UInt32.self)
             )
             // A queue that is gone has taken its messages with it.
-            guard let queue = self.queue(address) else { continue }
+            guard let queue = self.queue(address) else {
+                if let (station, task) = Station.at(address) {
+                    slot.map { self.store.retain($0) }
+                    let stored = slot ?? self.storeBatched(message)
+                    slot = stored
+                    self.arrive(stored, message.flags, at: station, task)
+                }
+                continue
+            }
             if count == 1 && self.handOver(message.view, message.flags, queue) { return false }
             if queue.pointee.isLogged && message.flags.contains(.persistent) {
                 self.notePlace(queue)

@@ -294,7 +294,9 @@ extension Shard {
     func applyChanges(_ changes: [TopologyChange]) {
         self.routeEpoch += 1
         for change in changes {
+            self.forgetStation(removedBy: change)
             self.topology.apply(change)
+            self.replayHistory(to: change)
             if let info = self.topology.queueAdded(by: change), info.address.shard == self.index {
                 self.createQueue(info)
             }

@@ -48,7 +48,9 @@ public final class Shard {
     /// Publishes of the shard itself that others have not answered.
     var internalPublishes = InternalPublishes()
     let topology: Topology
-    var routeTargets = RouteTargets()
+    var routeTargets: RouteTargets
+    /// Messages that `x-recent-history` exchanges keep; on shard 0 only.
+    var histories = RecentHistories()
     /// Grows whenever a cached route may have become wrong.
     var routeEpoch: UInt64 = 0
 
@@ -107,6 +109,7 @@ public final class Shard {
         self.outputMemory = output
         self.now = now
         self.topology = Topology(seed: random.next())
+        self.routeTargets = RouteTargets(shard: UInt16(index), random: random)
         self.owner = TopologyOwner()
         self.log = ShardLog(isOn: settings.isDurable)
         self.outboxes = Array(repeating: nil, count: count)

@@ -36,6 +36,9 @@ struct ExchangeDeclaration {
                 "invalid type '\(alternate.rabbitTypeName)' for arg '\(Self.alternateKey)' in \(subject)"
             throw .channel(.preconditionFailed, text: text, method: Self.method)
         }
+        if let refusal = ExchangeArguments.refusal(of: self.arguments, for: type) {
+            throw .channel(.preconditionFailed, text: ReplyText(refusal), method: Self.method)
+        }
         let definition = ExchangeDefinition(
             name: self.name,
             type: type,

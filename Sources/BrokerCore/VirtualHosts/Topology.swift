@@ -11,6 +11,9 @@ final class Topology {
     private(set) var version: UInt64 = 0
     private var virtualHosts: BytesTable<VirtualHost>
     private let seed: UInt64
+    /// The exchanges that are ``Station``s, by number.
+    private var stations: [UInt32: (host: VirtualHost, exchange: Exchange)] = [:]
+    private var nextStation: UInt32 = 0
 
     /// Makes a topology with the virtual host `/`.
     ///
@@ -38,8 +41,11 @@ final class Topology {
         case .limitQueues(let name, let limit):
             self.known(name).maxQueues = limit
         case .addExchange(let host, let definition):
-            self.known(host).add(Exchange(definition, seed: self.seed))
+            self.add(definition, to: self.known(host))
         case .removeExchange(let host, let name):
+            if let station = self.known(host).exchange(named: name)?.station {
+                self.stations[station.number] = nil
+            }
             self.known(host).removeExchange(name)
         case .addQueue(let definition):
             self.known(definition.virtualHost).add(QueueInfo(definition))
@@ -50,6 +56,24 @@ final class Topology {
         case .removeBinding(let host, let definition):
             self.known(host).remove(definition)
         }
+    }
+
+    private func add(_ definition: ExchangeDefinition, to host: VirtualHost) {
+        guard definition.needsStation else {
+            host.add(Exchange(definition, seed: self.seed))
+            return
+        }
+        // All replicas count alike. Thirty-one bits are two thousand million declarations of such exchanges.
+        let station = Station(number: self.nextStation)
+        self.nextStation = (self.nextStation + 1) & (1 << 31 - 1)
+        let exchange = Exchange(definition, seed: self.seed, station: station)
+        host.add(exchange)
+        self.stations[station.number] = (host, exchange)
+    }
+
+    /// The exchange that is a station, if it is still there.
+    func exchange(at station: Station) -> (host: VirtualHost, exchange: Exchange)? {
+        self.stations[station.number]
     }
 
     /// The queue that a change has added to this replica; nil when it adds none.

@@ -83,14 +83,16 @@ final class VirtualHost {
     /// Finds the queues of a message.
     ///
     /// `extraKeys` are the further routing keys of `CC` and `BCC`. `headers` are the entries of the header table as they
-    /// came, without the length in front; they are decoded only if a headers exchange is reached. `isInternal` is for what
-    /// the broker publishes itself, to internal exchanges too. What `targets` held before is forgotten. Every exchange is visited once, so that circles end, and every queue is found once.
+    /// came, without the length in front, `properties` all of them; they are decoded only if an exchange asks.
+    /// `isInternal` is for what the broker publishes itself, to internal exchanges too. What `targets` held before is
+    /// forgotten. Every exchange is visited once, so that circles end, and every queue is found once.
     func route(
         exchange name: UnsafeRawBufferPointer,
         routingKey: UnsafeRawBufferPointer,
         extraKeys: [[UInt8]] = [],
         headers: UnsafeRawBufferPointer? = nil,
         isInternal: Bool = false,
+        properties: UnsafeRawBufferPointer? = nil,
         into targets: inout RouteTargets
     ) -> RouteOutcome {
         // 64 bits do not run out: a billion messages a second take centuries.
@@ -102,9 +104,39 @@ final class VirtualHost {
         }
         guard let start = self.exchanges[name] else { return .noExchange }
         guard isInternal || !start.definition.isInternal else { return .internalExchange }
-        var headers = MessageHeaders(encoded: headers)
+        var headers = MessageHeaders(encoded: headers, properties: properties)
         targets.visit(start)
+        self.follow(routingKey, extraKeys, &headers, into: &targets)
+        return .routed
+    }
+
+    /// Finds the queues of a message from an exchange on, internal or not.
+    func route(
+        from start: Exchange,
+        routingKey: UnsafeRawBufferPointer,
+        extraKeys: [[UInt8]] = [],
+        headers: UnsafeRawBufferPointer? = nil,
+        properties: UnsafeRawBufferPointer? = nil,
+        into targets: inout RouteTargets
+    ) {
+        self.routeEpoch &+= 1
+        targets.begin(epoch: self.routeEpoch)
+        var headers = MessageHeaders(encoded: headers, properties: properties)
+        targets.visit(start)
+        self.follow(routingKey, extraKeys, &headers, into: &targets)
+    }
+
+    /// Routes through every exchange that is to be visited.
+    private func follow(
+        _ routingKey: UnsafeRawBufferPointer,
+        _ extraKeys: [[UInt8]],
+        _ headers: inout MessageHeaders,
+        into targets: inout RouteTargets
+    ) {
         while let exchange = targets.nextExchange() {
+            if exchange.station != nil {
+                exchange.stop(&headers, into: &targets)
+            }
             var isFound = exchange.route(routingKey, &headers, into: &targets)
             if !extraKeys.isEmpty, exchange.usesRoutingKey {
                 for key in extraKeys where key.withUnsafeBytes({ exchange.route($0, &headers, into: &targets) }) {
@@ -115,7 +147,6 @@ final class VirtualHost {
                 targets.visit(alternate)
             }
         }
-        return .routed
     }
 
     /// What the default exchange does: the key is the queue's name.

@@ -71,7 +71,12 @@ import Testing
         )
         // These numbers are in files.
         let types = ExchangeType.allCases.map { "\($0.rawValue) \($0)" }
-        #expect(types == ["0 direct", "1 fanout", "2 topic", "3 headers"])
+        #expect(
+            types == [
+                "0 direct", "1 fanout", "2 topic", "3 headers", "4 consistentHash", "5 modulusHash", "6 random",
+                "7 localRandom", "8 recentHistory", "9 delayedMessage",
+            ]
+        )
         #expect(BindingDefinition.DestinationKind.exchange.rawValue == 1)
         #expect(LogRecordType.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 10, 11, 12])
     }
@@ -91,7 +96,7 @@ import Testing
         ([1, 9, 0], .damaged),
         // A limit beyond `Int`, an unknown exchange type, unknown flags.
         ([1, 2, 0, 0x80, 0, 0, 0, 0, 0, 0, 0], .damaged),
-        ([1, 3, 0, 1, 0x65, 4, 0, 0, 0, 0, 0], .damaged),
+        ([1, 3, 0, 1, 0x65, 99, 0, 0, 0, 0, 0], .damaged),
         ([1, 3, 0, 1, 0x65, 0, 4, 0, 0, 0, 0], .damaged),
         // A queue without a name, without a number, with unknown flags.
         ([1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0], .damaged),

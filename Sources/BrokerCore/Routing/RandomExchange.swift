@@ -1,0 +1,43 @@
+import AMQPProtocol
+
+/// Routes to one binding, chosen by chance; a queue that is bound twice is chosen twice as often.
+final class RandomExchange {
+    private let prefersLocal: Bool
+    private var bindings = BindingList(.route)
+
+    /// Makes an exchange without bindings; `prefersLocal` keeps to queues of the publisher's shard if there are any.
+    init(prefersLocal: Bool) {
+        self.prefersLocal = prefersLocal
+    }
+
+    /// Adds a binding.
+    func bind(_ binding: Binding) {
+        self.bindings.insert(binding)
+    }
+
+    /// Takes a binding away that was added.
+    func unbind(_ binding: Binding) {
+        self.bindings.remove(binding)
+    }
+
+    /// Adds a destination; says whether there is any.
+    func route(into targets: inout RouteTargets) -> Bool {
+        guard !self.bindings.isEmpty else { return false }
+        targets.doNotKeep()
+        if self.prefersLocal {
+            let count = self.bindings.items.count { targets.isLocal($0.destination) }
+            if count > 0 {
+                var number = targets.draw(below: count)
+                for binding in self.bindings.items where targets.isLocal(binding.destination) {
+                    if number == 0 {
+                        targets.add(binding)
+                        return true
+                    }
+                    number -= 1
+                }
+            }
+        }
+        targets.add(self.bindings.items[targets.draw(below: self.bindings.count)])
+        return true
+    }
+}

@@ -1,0 +1,29 @@
+/// An exchange that has to do something with a message before, or besides, handing it on.
+///
+/// What it does needs a place: a window of keys that were seen must be one for all shards, a history too. A station is
+/// addressed like a queue, so that a message on its way to one takes the same path, confirms included; a queue never has
+/// such an address.
+struct Station: Equatable, Sendable {
+    /// What is to be done with a message that arrives.
+    enum Task: UInt32 {
+        /// Keep it for queues that are bound later.
+        case remember = 0
+    }
+
+    /// Queues' slots are below.
+    private static let bit: UInt32 = 1 << 31
+
+    /// The exchange's number, the same on all shards, given once.
+    let number: UInt32
+
+    /// The address of the station for a task on a shard.
+    func address(for task: Task, on shard: UInt16) -> QueueAddress {
+        QueueAddress(shard: shard, slot: Self.bit | self.number, generation: task.rawValue)
+    }
+
+    /// The station and task that an address stands for; nil for a queue's.
+    static func at(_ address: QueueAddress) -> (station: Station, task: Task)? {
+        guard address.slot & Self.bit != 0, let task = Task(rawValue: address.generation) else { return nil }
+        return (Station(number: address.slot & ~Self.bit), task)
+    }
+}
