@@ -123,7 +123,7 @@ import Testing
             scene.bind(queue, to: "e", "1")
         }
         func route(_ key: String, _ value: FieldValue?) -> [String] {
-            scene.route(key, through: "e", headers: value.map { [("h", $0)] } ?? [("other", .void)])
+            scene.route(key, through: "e", headers: [value.map { ("h", $0) } ?? ("other", .void)])
         }
         let values = (0..<200).map { FieldValue.text("\($0)") }
         #expect(Set(values.map { route("k", $0) }) == [["a"], ["b"]])

@@ -94,7 +94,7 @@ import Testing
         ("x", "unknown exchange type 'x'"), ("", "invalid exchange type ''"),
         ("Direct", "unknown exchange type 'Direct'"),
         ("x-delayed-message", "unknown exchange type 'x-delayed-message'"),
-        ("x-consistent-hash", "unknown exchange type 'x-consistent-hash'"),
+        ("x-jms-topic", "unknown exchange type 'x-jms-topic'"),
     ])
     func namesTypesItDoesNotKnow(type: String, text: String) {
         let scene = TopologyScene()
