@@ -209,6 +209,14 @@ public final class SimulatedBroker {
         self.run()
     }
 
+    /// The disk is full, or has room again; every shard is told.
+    public func setDiskAlarm(_ isSet: Bool) {
+        for index in self.shards.indices {
+            self.shards[index].setDiskAlarm(isSet, now: self.now)
+            self.drain(index)
+        }
+    }
+
     // MARK: Scheduling
 
     /// Something that can happen next.

@@ -44,6 +44,8 @@ struct ChannelState: ~Copyable {
     /// A method waits for its answer from another shard; later frames wait in ``deferred``.
     var isWaiting = false
     var deferred = DeferredFrames()
+    /// A publish that came during an alarm, and what is kept behind it; all of it came before ``deferred``.
+    var parked = DeferredFrames()
     /// Answers from queues that ``ChannelPhase/finishing`` waits for.
     var pendingTeardown = 0
     /// `connection` takes the channel down, nobody waits for `close-ok`.

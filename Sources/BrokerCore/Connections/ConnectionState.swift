@@ -56,6 +56,8 @@ struct ConnectionState: ~Copyable {
     var isReading = true
     /// Octets of frames deferred on channels that wait for an answer.
     var deferredBytes = 0
+    /// Octets of frames that are parked until an alarm ends.
+    var parkedBytes = 0
     /// Octets of publishes under way to other shards.
     var outstandingBytes = 0
 
@@ -96,7 +98,9 @@ struct ConnectionState: ~Copyable {
     var notifiesCancel = false
     var notifiesBlocked = false
     var closesOnAuthenticationFailure = false
-    /// Has published, so that an alarm blocks it.
+    /// Has published during the alarm that holds.
+    var isBlocked = false
+    /// Has been told so.
     var isBlockedNotified = false
 
     // Channels.
@@ -128,7 +132,7 @@ struct PauseReasons: OptionSet {
     static let deferredFrames = PauseReasons(rawValue: 1)
     /// Too many octets are under way to other shards.
     static let publisherWindow = PauseReasons(rawValue: 2)
-    /// A memory alarm holds and the connection publishes.
+    /// An alarm holds, and the connection has published more than is kept meanwhile.
     static let alarm = PauseReasons(rawValue: 4)
     /// The client does not read its answers.
     static let output = PauseReasons(rawValue: 8)

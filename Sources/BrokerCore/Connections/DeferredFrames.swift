@@ -12,13 +12,29 @@ struct DeferredFrames {
     /// Whether none waits.
     var isEmpty: Bool { self.count == 0 }
 
-    /// Adds a whole frame.
-    mutating func append(_ frame: UnsafeRawBufferPointer) {
+    /// Adds the frame around a payload, which lies between its header and its end; returns the frame's size.
+    @discardableResult
+    mutating func append(_ payload: UnsafeRawBufferPointer) -> Int {
+        guard let base = payload.baseAddress else { return 0 }
+        let size = payload.count + FrameLimits.frameOverheadBytes
+        self.makeRoom()
+        self.bytes.append(
+            contentsOf: UnsafeRawBufferPointer(start: base - FrameLimits.frameHeaderBytes, count: size)
+        )
+        return size
+    }
+
+    /// Adds frames that come behind these.
+    mutating func append(_ frames: DeferredFrames) {
+        self.makeRoom()
+        self.bytes.append(contentsOf: frames.bytes[frames.head...])
+    }
+
+    private mutating func makeRoom() {
         if self.head > self.bytes.count / 2 {
             self.bytes.removeFirst(self.head)
             self.head = 0
         }
-        self.bytes.append(contentsOf: frame)
     }
 
     /// Takes the first frame out; there must be one.

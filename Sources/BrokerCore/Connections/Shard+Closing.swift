@@ -87,7 +87,9 @@ extension Shard {
 
     /// Whether channels have frames to handle, or answers to give, to what the client sent before `close`.
     func holdsFramesBack(_ connection: UnsafeMutablePointer<ConnectionState>) -> Bool {
-        connection.pointee.channels.all.contains { $0.pointee.isWaiting || !$0.pointee.deferred.isEmpty }
+        connection.pointee.channels.all.contains { channel in
+            channel.pointee.isWaiting || !channel.pointee.deferred.isEmpty || !channel.pointee.parked.isEmpty
+        }
     }
 
     /// Begins to take down one connection that has been closed and holds nothing back any more, if there is one.
@@ -198,7 +200,9 @@ extension Shard {
         channel.pointee.phase = .closing
         self.releaseChannel(channel)
         // Frames that waited are ignored in their turn, but for the client's own `channel.close`.
+        self.unpark(channel)
         self.resume(channel)
+        self.endParkPause(connection)
     }
 
     /// Ends a channel that the client or the connection closes.

@@ -17,7 +17,6 @@ extension Shard {
         channel.pointee.content.names = names
         channel.pointee.content.isMandatory = method.mandatory
         channel.pointee.content.phase = .header
-        self.notePublisher(channel.pointee.connection)
     }
 
     /// The frame after `basic.publish`.

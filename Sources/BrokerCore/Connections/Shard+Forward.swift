@@ -130,11 +130,8 @@ extension Shard {
             from: self.address(of: channel)
         )
         let size = 40 &+ 8 &* count &+ BatchedMessage.size(of: message)
-        let connection = channel.pointee.connection
-        connection.pointee.outstandingBytes &+= size
-        if connection.pointee.outstandingBytes > ShardLimits.publisherWindowBytes {
-            self.setPause(connection, .publisherWindow, true)
-        }
+        // As many octets as the record says, which are what comes back.
+        self.takeCredit(channel.pointee.connection, (size &+ 7) & ~7)
         return base
     }
 

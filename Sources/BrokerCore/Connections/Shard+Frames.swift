@@ -156,7 +156,7 @@ extension Shard {
 
     /// Whether a body frame's payload can go into its message as it comes.
     private func canStream(_ connection: UnsafeMutablePointer<ConnectionState>, _ header: FrameHeader) -> Bool {
-        guard connection.pointee.phase == .running, header.size > 0,
+        guard connection.pointee.phase == .running, header.size > 0, !self.isAlarmed,
             let channel = connection.pointee.channels[header.channel],
             channel.pointee.phase == .open, !channel.pointee.isWaiting,
             channel.pointee.content.phase == .body, Int(header.size) <= channel.pointee.content.remaining
@@ -267,12 +267,12 @@ extension Shard {
             // `close` was the client's last word here; after its `close-ok` the number is free for a new channel, which
             // waits until all queues have let go of the old one.
             if !channel.pointee.owesCloseOk && connection.pointee.phase == .running {
-                self.deferFrame(channel, header, payload)
+                self.deferFrame(channel, payload)
             }
             return
         }
         if channel.pointee.isWaiting {
-            self.deferFrame(channel, header, payload)
+            self.deferFrame(channel, payload)
             return
         }
         self.receiveChannelFrame(channel, header, payload)
@@ -280,15 +280,10 @@ extension Shard {
 
     private func deferFrame(
         _ channel: UnsafeMutablePointer<ChannelState>,
-        _ header: FrameHeader,
         _ payload: UnsafeRawBufferPointer
     ) {
-        let size = payload.count + FrameLimits.frameOverheadBytes
-        guard let base = payload.baseAddress else { return }
-        let frame = UnsafeRawBufferPointer(start: base - FrameLimits.frameHeaderBytes, count: size)
-        channel.pointee.deferred.append(frame)
         let connection = channel.pointee.connection
-        connection.pointee.deferredBytes += size
+        connection.pointee.deferredBytes += channel.pointee.deferred.append(payload)
         if connection.pointee.deferredBytes > ShardLimits.deferredBytes {
             self.setPause(connection, .deferredFrames, true)
         }
@@ -351,11 +346,12 @@ extension Shard {
         }
     }
 
-    /// Forgets the deferred frames of a channel that has ended.
+    /// Forgets the deferred and parked frames of a channel that has ended.
     func dropDeferred(_ channel: UnsafeMutablePointer<ChannelState>) {
         let connection = channel.pointee.connection
         connection.pointee.deferredBytes -= channel.pointee.deferred.count
         channel.pointee.deferred = DeferredFrames()
+        self.dropParked(channel)
         self.endDeferralPause(connection)
     }
 }

@@ -311,9 +311,9 @@ extension Shard {
     private func beat(_ id: ConnectionID) {
         guard let connection = self.connection(id), !connection.pointee.isSocketLost else { return }
         switch connection.pointee.phase {
-        case .awaitingOpen, .running:
+        case .awaitingOpen, .running, .draining:
             break
-        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .closing, .draining, .finishing, .refused:
+        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .closing, .finishing, .refused:
             return
         }
         let interval = connection.pointee.heartbeatSeconds * 1000

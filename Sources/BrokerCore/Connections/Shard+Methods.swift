@@ -52,6 +52,7 @@ extension Shard {
             self.receiveOnClosingChannel(channel, header, payload)
             return
         }
+        if self.isAlarmed && self.park(channel, header, payload) { return }
         switch channel.pointee.content.phase {
         case .idle:
             guard header.type == FrameType.method else {
@@ -95,7 +96,7 @@ extension Shard {
     }
 
     /// One method.
-    private func receive(_ method: Method, on channel: UnsafeMutablePointer<ChannelState>) {
+    func receive(_ method: Method, on channel: UnsafeMutablePointer<ChannelState>) {
         switch method {
         case .basicPublish(let method):
             self.receivePublish(method, channel)

@@ -99,8 +99,7 @@ extension Shard {
             channel = connection.pointee.channels[number]
             connection.pointee.lastChannel = channel
         }
-        self.notePublisher(connection)
-        guard let channel, channel.pointee.phase == .open, !channel.pointee.isWaiting,
+        guard !self.isAlarmed, let channel, channel.pointee.phase == .open, !channel.pointee.isWaiting,
             channel.pointee.content.phase == .idle, connection.pointee.pause.isEmpty
         else { return nil }
         return channel

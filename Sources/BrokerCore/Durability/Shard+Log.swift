@@ -156,10 +156,7 @@ extension Shard {
     func waitForLog(_ channel: UnsafeMutablePointer<ChannelState>, bytes: Int) {
         let connection = channel.pointee.connection
         let size = bytes + 64
-        connection.pointee.outstandingBytes += size
-        if connection.pointee.outstandingBytes > ShardLimits.publisherWindowBytes {
-            self.setPause(connection, .publisherWindow, true)
-        }
+        self.takeCredit(connection, size)
         self.waitForCredit(ConnectionAddress(shard: self.index, id: connection.pointee.id.rawValue), size)
     }
 

@@ -259,7 +259,8 @@ extension Shard {
         base.storeBytes(of: serial, toByteOffset: 24, as: UInt64.self)
         base.storeBytes(of: consumer.pointee.channelIndex, toByteOffset: 32, as: UInt32.self)
         BatchedMessage.write(message, flags: flags, at: base + headerSize)
-        consumer.pointee.window -= size
+        // As many octets as the record says, which are what comes back.
+        consumer.pointee.window -= (size + 7) & ~7
     }
 
     /// Consumers of a connection that waited for room may take messages again.

@@ -80,7 +80,7 @@ extension Shard {
             self.findReplyConsumer(address, secret: secret, name: name, asker: asker)
         case .memoryHeld(let shard, let bytes):
             self.heldBytesByShard[Int(shard)] = bytes
-            self.updateAlarm()
+            self.judgeMemory()
         }
     }
 
@@ -223,17 +223,6 @@ extension Shard {
             ConnectionID(rawValue: record.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
             Int(record.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
         )
-    }
-
-    /// Octets of a connection's publishes have been taken.
-    func returnCredit(_ id: ConnectionID, _ bytes: Int) {
-        guard let connection = self.connection(id) else { return }
-        connection.pointee.outstandingBytes -= bytes
-        if connection.pointee.pause.contains(.publisherWindow),
-            connection.pointee.outstandingBytes < ShardLimits.publisherWindowBytes / 2
-        {
-            self.setPause(connection, .publisherWindow, false)
-        }
     }
 
     /// A queue of another shard has taken, or refused, a publish.

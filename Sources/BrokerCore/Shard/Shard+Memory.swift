@@ -1,8 +1,4 @@
-internal import AMQPProtocol
-
 /// The memory alarm: publishers wait while the messages of all shards together take too much.
-///
-/// Only content stops: a connection is blocked when it publishes, its socket is then not read; deliveries to it go on.
 extension Shard {
     /// Tells the other shards when what this one holds has changed much, and looks at the alarm.
     func updateMemoryAlarm() {
@@ -16,50 +12,24 @@ extension Shard {
         for shard in 0..<self.count where shard != self.index {
             self.send(.memoryHeld(shard: self.index, bytes: held), to: shard)
         }
-        self.updateAlarm()
+        self.judgeMemory()
     }
 
     /// Sets or clears the alarm.
-    func updateAlarm() {
-        let held = self.heldBytesByShard.reduce(0, +)
-        let isOver = UInt64(clamping: held) > self.settings.memoryLimitBytes
-        guard isOver != self.isAlarmed else { return }
-        self.isAlarmed = isOver
+    ///
+    /// It ends a sixteenth below the limit: publishers who are let go by every message less would be stopped by the next.
+    func judgeMemory() {
+        let held = UInt64(clamping: self.heldBytesByShard.reduce(0, +))
+        let limit = self.settings.memoryLimitBytes
+        let isOver = self.alarms.contains(.memory) ? held > limit - limit >> 4 : held > limit
+        guard isOver != self.alarms.contains(.memory) else { return }
         if self.index == 0 {
             self.log(
                 .warning,
                 "default",
-                isOver
-                    ? "memory resource limit alarm set on node \(self.settings.clusterName)"
-                    : "memory resource limit alarm cleared on node \(self.settings.clusterName)"
+                "memory resource limit alarm \(isOver ? "set" : "cleared") on node \(self.settings.clusterName)"
             )
         }
-        guard !isOver else { return }
-        for connection in self.connections {
-            guard let connection, connection.pointee.pause.contains(.alarm) else { continue }
-            if connection.pointee.isBlockedNotified {
-                connection.pointee.isBlockedNotified = false
-                self.sendMethod(ConnectionUnblocked(), connection, channel: 0)
-            }
-            self.setPause(connection, .alarm, false)
-        }
-    }
-
-    /// A connection publishes: while the alarm holds it is blocked, and told so if it wants to know.
-    @inline(__always)
-    func notePublisher(_ connection: UnsafeMutablePointer<ConnectionState>) {
-        if self.isAlarmed {
-            self.block(connection)
-        }
-    }
-
-    @inline(never)
-    private func block(_ connection: UnsafeMutablePointer<ConnectionState>) {
-        guard !connection.pointee.pause.contains(.alarm) else { return }
-        if connection.pointee.notifiesBlocked {
-            connection.pointee.isBlockedNotified = true
-            self.sendMethod(ConnectionBlocked(reason: "low on memory"), connection, channel: 0)
-        }
-        self.setPause(connection, .alarm, true)
+        self.setAlarm(.memory, isOver)
     }
 }

@@ -184,7 +184,7 @@ extension Shard {
         if mayRead != connection.pointee.isReading {
             connection.pointee.isReading = mayRead
             self.effects.append(.setReading(connection.pointee.id, mayRead))
-            if mayRead && self.isRunningLocalCommands {
+            if mayRead && (self.isRunningLocalCommands || !self.resumableChannels.isEmpty) {
                 // Frames that channels held back go first.
                 self.resumableConnections.append(connection.pointee.id)
             } else if mayRead {

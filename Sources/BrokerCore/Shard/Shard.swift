@@ -82,9 +82,21 @@ public final class Shard {
     /// Publish octets taken from other shards' connections in the current batch, to be credited at its end.
     var creditsDue: [(connection: ConnectionAddress, bytes: Int)] = []
 
-    // Memory.
-    var heldBytesByShard: [Int]
+    // Alarms and memory.
+    var alarms = ResourceAlarms()
+    /// Whether there is an alarm: what every publish asks.
     var isAlarmed = false
+    /// Connections that have published since the alarm began.
+    var blockedConnections: [ConnectionID] = []
+    /// Channels with a parked publish.
+    var parkedChannels: [ChannelAddress] = []
+    /// Octets of parked frames.
+    var parkedBytes = 0
+    /// Octets of publishes that other shards and the log have not taken, of all connections.
+    var outstandingBytes = 0
+    /// The window of each of them.
+    var publisherWindowBytes = ShardLimits.publisherWindowBytes
+    var heldBytesByShard: [Int]
     var assemblyBytes = 0
     var reportedHeldBytes = 0
 
@@ -270,6 +282,11 @@ public final class Shard {
         self.now = now
         self.runLocalCommands()
         self.dispatchTouchedQueues()
+        self.store.compactIfWorthwhile()
+        self.updateMemoryAlarm()
+        // What the end of an alarm has set free.
+        self.runLocalCommands()
+        self.dispatchTouchedQueues()
         self.reportWindowDebts()
         self.flushConfirms()
         if !self.condemned.isEmpty {
@@ -277,8 +294,6 @@ public final class Shard {
             self.runLocalCommands()
         }
         self.flushLog()
-        self.store.compactIfWorthwhile()
-        self.updateMemoryAlarm()
     }
 
     // MARK: Outputs

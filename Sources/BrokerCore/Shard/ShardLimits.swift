@@ -16,8 +16,22 @@ enum ShardLimits {
     static let outputBlock = 128 * 1024
     /// Octets of deliveries under way to a consumer on another shard.
     static let consumerWindowBytes = 256 * 1024
-    /// Octets of publishes of one connection under way to other shards, above which it is not read.
+    /// Octets of publishes of one connection under way to other shards and to the log, above which it is not read.
     static let publisherWindowBytes = 1 << 20
+    /// The same, of all connections of a shard together, above which each of them has a small window.
+    static let publisherWindowBytesOfAll = 32 << 20
+    /// That small window.
+    static let smallPublisherWindowBytes = 16 * 1024
+    /// Octets of frames that a connection may have parked during an alarm and still be read.
+    static let parkedBytes = 256 * 1024
+    /// The same, of all connections of a shard together.
+    static let parkedBytesOfAll = 32 << 20
+    /// The same, for a connection that takes messages.
+    static let drainingParkedBytes = 16 << 20
+    /// The same, of all connections of a shard together, for those that take messages.
+    static let drainingParkedBytesOfAll = 64 << 20
+    /// Parked octets between two looks at these limits, a power of two.
+    static let parkedStepBytes = 32 * 1024
     /// Ready messages above which a queue with consumers has fallen behind.
     static let backlogMessages = 4096
     /// Octets of frames that wait on a connection's channels for an answer from another shard.

@@ -44,6 +44,7 @@ extension SimulatedClient.Received {
             "channel.close \(close.replyCode) \(close.replyText) (\(close.classID)/\(close.methodID))"
         case .connectionClose(let close):
             "connection.close \(close.replyCode) \(close.replyText) (\(close.classID)/\(close.methodID))"
+        case .connectionBlocked(let blocked): "connection.blocked \(blocked.reason)"
         case .queueDeclareOk(let ok): "queue.declare-ok \(ok.messageCount) \(ok.consumerCount)"
         case .queuePurgeOk(let ok): "queue.purge-ok \(ok.messageCount)"
         case .queueDeleteOk(let ok): "queue.delete-ok \(ok.messageCount)"
