@@ -103,7 +103,11 @@ let package = Package(
             dependencies: ["AMQPProtocol", "BrokerCore", "CAllocationCounter"],
             swiftSettings: hotPath
         ),
-        .target(name: "BrokerSimulation", dependencies: ["BrokerCore", "AMQPProtocol"], swiftSettings: strict),
+        .target(
+            name: "BrokerSimulation",
+            dependencies: ["BrokerCore", "BrokerStore", "AMQPProtocol"],
+            swiftSettings: strict
+        ),
         .executableTarget(
             name: "martlet-sim",
             dependencies: [

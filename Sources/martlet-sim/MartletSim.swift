@@ -35,9 +35,11 @@ import BrokerSimulation
     func run() throws {
         var failures = 0
         var messages = 0
+        var faults: [Fault: Int] = [:]
         for seed in self.first...(self.first + (self.seeds - 1)) {
             let report = SimulationRun(seed: seed, steps: self.steps).run()
             messages += report.messages
+            faults.merge(report.faults) { $0 + $1 }
             if self.verbose {
                 print(report.trace.joined(separator: "\n"))
             }
@@ -51,6 +53,7 @@ import BrokerSimulation
                 }
             }
         }
+        print(Fault.allCases.map { "\($0.rawValue): \(faults[$0, default: 0])" }.joined(separator: ", "))
         print("\(self.seeds) seeds from \(self.first), \(messages) messages, \(failures) failed")
         if failures > 0 {
             throw ExitCode.failure

@@ -276,4 +276,63 @@ import Testing
         broker.run()
         #expect(broker.shards.map(\.census.queues) == Array(repeating: 0, count: shards))
     }
+
+    /// Found by seed 271: what is not there any more was taken away by a record that the log did not have yet.
+    @Test(arguments: [1, 3])
+    func nobodyIsToldOfAnotherClientsChangeBeforeTheLogHasIt(shards: Int) {
+        var settings = BrokerSettings()
+        settings.isDurable = true
+        let broker = SimulatedBroker(shardCount: shards, settings: settings)
+        let first = SimulatedClient(broker, shard: 0).open()
+        let second = SimulatedClient(broker, shard: shards - 1).open()
+        first.call(QueueDeclare(queue: "q", durable: true))
+        first.call(ExchangeDeclare(exchange: "e", type: "fanout", durable: true))
+        first.call(QueueBind(queue: "q", exchange: "amq.fanout"))
+        let requests: [(first: [UInt8], second: [UInt8], answer: String)] = [
+            (
+                SimulatedClient.frame(QueueDeclare(queue: "r", durable: true), channel: 1),
+                SimulatedClient.frame(QueueDeclare(queue: "r", durable: true), channel: 1), "1 queue.declare-ok 0 0"
+            ),
+            (
+                SimulatedClient.frame(QueueBind(queue: "q", exchange: "e"), channel: 1),
+                SimulatedClient.frame(QueueBind(queue: "q", exchange: "e"), channel: 1), "1 queue.bind-ok"
+            ),
+            (
+                SimulatedClient.frame(QueueDelete(queue: "q"), channel: 1),
+                SimulatedClient.frame(QueueUnbind(queue: "q", exchange: "amq.fanout"), channel: 1), "1 queue.unbind-ok"
+            ),
+            (
+                SimulatedClient.frame(ExchangeDelete(exchange: "e"), channel: 1),
+                SimulatedClient.frame(ExchangeDelete(exchange: "e"), channel: 1), "1 exchange.delete-ok"
+            ),
+        ]
+        for request in requests {
+            broker.isLogHeld = true
+            first.sendBytes(request.first)
+            broker.run()
+            second.sendBytes(request.second)
+            #expect(second.receive().lines == [], "\(request.answer)")
+            broker.isLogHeld = false
+            #expect(second.receive().lines == [request.answer])
+            first.receive()
+        }
+    }
+
+    /// Found by seed 709: a queue was said to be there that some shard had not heard of.
+    @Test(arguments: 0..<30)
+    func whatIsDeclaredAgainIsKnownEverywhereWhenThatIsAnswered(events: Int) {
+        let broker = SimulatedBroker(shardCount: 3)
+        let first = SimulatedClient(broker, shard: 1).open()
+        let second = SimulatedClient(broker, shard: 0).open()
+        let third = SimulatedClient(broker, shard: 2).open()
+        first.send(QueueDeclare(queue: "q", noWait: true))
+        broker.readAll(first.socket)
+        second.send(QueueDeclare(queue: "q"))
+        broker.run(SeededRandom(seed: UInt64(events)), maxEvents: events)
+        second.collect()
+        guard !second.takeInbox().isEmpty else { return }
+        third.publish(routingKey: "q", mandatory: true, body: [1])
+        broker.readAll(third.socket)
+        #expect(third.receive().lines == [])
+    }
 }

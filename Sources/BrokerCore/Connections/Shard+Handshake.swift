@@ -305,8 +305,6 @@ extension Shard {
             self.beat(id)
         case .retries(let address):
             self.fireRetries(address)
-        case .acknowledgements(let address):
-            self.fireAckTimeouts(address)
         }
     }
 

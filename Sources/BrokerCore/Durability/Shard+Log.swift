@@ -85,6 +85,11 @@ extension Shard {
             let base = self.appendLog(.topology, size: bytes.count)
             UnsafeMutableRawBufferPointer(start: base, count: bytes.count).copyMemory(from: bytes)
         }
+        self.waitForTopology(sequence)
+    }
+
+    /// Answers a sequence of the topology when the batch under way is durable, and so every one before it.
+    func waitForTopology(_ sequence: UInt64) {
         self.wait(.topology(sequence: sequence))
     }
 

@@ -165,8 +165,7 @@ extension Shard {
                     isExclusive: method.exclusive,
                     priority: Int32(clamping: priority),
                     prefetchCount: method.noAck ? 0 : channel.pointee.prefetchCount,
-                    isGlobalLimited: consumer.pointee.isGlobalLimited,
-                    timeoutMilliseconds: Self.consumerTimeout(method.arguments)
+                    isGlobalLimited: consumer.pointee.isGlobalLimited
                 )
             ),
             to: info.address.shard

@@ -105,7 +105,6 @@ extension Shard {
         isLogged: Bool,
         purge: CondemnedMessages.Purge?
     ) {
-        self.releaseHeld(queue)
         self.condemned.append(
             CondemnedMessages(readyOf: queue, isLogged: isLogged, purge: purge, counting: self.ringMemory)
         )
@@ -192,11 +191,9 @@ extension Shard {
                 priority: request.priority,
                 prefetchCount: request.prefetchCount,
                 isGlobalLimited: request.isGlobalLimited,
-                arrival: queue.pointee.nextArrival,
-                ownTimeoutMilliseconds: request.timeoutMilliseconds
+                arrival: queue.pointee.nextArrival
             )
         )
-        self.setTimeout(queue, consumer)
         consumer.pointee.outstanding = SparseRing(counting: self.ringMemory)
         queue.pointee.nextArrival += 1
         if request.channel.shard == self.index, let channel = self.channel(request.channel) {
@@ -259,8 +256,6 @@ extension Shard {
             queue.pointee.unacknowledged -= 1
             self.takeBack(queue, delivery, .returned)
         }
-        // Nobody will answer what has lapsed.
-        consumer.pointee.lapsed = 0
         if !self.deleteIfUnused(queue) {
             self.freeIfSettled(queue, consumer)
         }
@@ -299,7 +294,6 @@ extension Shard {
             queue.pointee.activeConsumer = nil
             self.electActiveConsumer(queue)
         }
-        self.rebalance(queue)
     }
 
     /// Frees a consumer that is cancelled and has nothing open.
@@ -307,10 +301,7 @@ extension Shard {
         _ queue: UnsafeMutablePointer<QueueState>,
         _ consumer: UnsafeMutablePointer<ConsumerState>
     ) {
-        guard consumer.pointee.isCancelled, consumer.pointee.outstanding.isEmpty, consumer.pointee.lapsed == 0 else {
-            return
-        }
-        queue.pointee.groups?.pointee.forgetConsumer(consumer.pointee.id)
+        guard consumer.pointee.isCancelled, consumer.pointee.outstanding.isEmpty else { return }
         queue.pointee.consumers[Int(consumer.pointee.id)] = nil
         consumer.deinitialize(count: 1)
         consumer.deallocate()
@@ -370,27 +361,16 @@ extension Shard {
             self.send(.getEmpty(channel), to: channel.shard)
             return
         }
-        let known = noAck ? nil : id.flatMap { self.consumer(queue, $0, channel) }
-        let isGrouped = queue.pointee.groups != nil
-        // Of messages in groups not every one may be got.
-        guard let delivery = isGrouped ? self.takeForGet(queue, known) : queue.pointee.takeNext() else {
-            self.send(.getEmpty(channel), to: channel.shard)
-            return
-        }
+        let delivery = queue.pointee.takeNext()
         var serial: UInt64 = 0
         var number: UInt32 = 0
         if !noAck {
-            let getter = known ?? self.addGetter(queue, channel, channelIndex)
-            if known == nil && isGrouped {
-                self.claimGroup(queue, delivery, getter)
-            }
+            let getter =
+                id.flatMap { self.consumer(queue, $0, channel) } ?? self.addGetter(queue, channel, channelIndex)
             number = getter.pointee.id
             serial = getter.pointee.nextSerial
             getter.pointee.nextSerial += 1
             getter.pointee.outstanding.append(serial, delivery)
-            if getter.pointee.isTimed {
-                self.noteDeliveryTime(queue, getter, serial)
-            }
             queue.pointee.unacknowledged += 1
             self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
         } else {

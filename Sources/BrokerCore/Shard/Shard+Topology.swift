@@ -191,11 +191,12 @@ extension Shard {
         case .violation(let violation):
             self.send(.topologyReply(asker, .refused(violation)), to: asker.shard)
         case .done:
-            self.send(.topologyReply(asker, .done), to: asker.shard)
+            // What somebody else has just changed is told like one's own change: not before it is so everywhere.
+            self.distribute([], .reply(asker, .done))
         case .apply(let changes):
             self.distribute(changes, .reply(asker, .done))
         case .existingQueue(let info):
-            self.send(.topologyReply(asker, .queueExists(info.address, request)), to: asker.shard)
+            self.distribute([], .reply(asker, .queueExists(info.address, request)))
         case .declaredQueue(let name, let changes):
             self.distribute(
                 changes,
@@ -210,12 +211,16 @@ extension Shard {
     }
 
     /// Has all shards apply changes, then completes.
+    ///
+    /// Without changes it completes when every earlier change is applied everywhere and, if it is durable, in the log.
     private func distribute(_ changes: [TopologyChange], _ completion: OwnerState.Completion) {
+        guard !changes.isEmpty || !self.ownerState.pending.isEmpty else { return self.complete(completion) }
         let sequence = self.ownerState.nextSequence
         self.ownerState.nextSequence += 1
         let record = self.log.isOn ? TopologyRecord.durablePart(of: changes, in: self.topology) : nil
         self.applyChanges(changes)
-        let answers = Int(self.count) - 1 + (record == nil ? 0 : 1)
+        let waitsForLog = record != nil || (self.log.isOn && changes.isEmpty)
+        let answers = Int(self.count) - 1 + (waitsForLog ? 1 : 0)
         guard answers > 0 else {
             self.complete(completion)
             return
@@ -223,6 +228,8 @@ extension Shard {
         self.ownerState.pending[sequence] = OwnerState.PendingChange(remaining: answers, completion: completion)
         if let record {
             self.logTopology(record, sequence: sequence)
+        } else if waitsForLog {
+            self.waitForTopology(sequence)
         }
         guard self.count > 1 else { return }
         for shard in 1..<self.count {
@@ -292,6 +299,7 @@ extension Shard {
 
     /// Applies changes to this shard's replica and to the queues that live here.
     func applyChanges(_ changes: [TopologyChange]) {
+        guard !changes.isEmpty else { return }
         self.routeEpoch += 1
         for change in changes {
             self.forgetStation(removedBy: change)

@@ -154,9 +154,17 @@ extension Judge {
             self.checkOrder(message, queue, channel, what)
         }
         copy.place = self.placeAfter(delivery, copy.place, noAck: noAck, isRedelivered, mayBeOld, channel)
-        copy.wasSeen = copy.wasSeen || !noAck
+        if noAck {
+            copy.takenAt = self.clock
+        } else if !copy.wasSeen {
+            copy.wasSeen = true
+            copy.seenAt = self.clock
+        }
         message.copies[queue.id] = copy
         self.lastTaken = message.id
+        if message.era < self.era {
+            self.survived(message, queue)
+        }
         guard !noAck else { return }
         channel.unacknowledged.append(delivery)
         if let consumer = delivery.consumer {
@@ -178,7 +186,7 @@ extension Judge {
             case .out(let holder, _), .settled(let holder, _):
                 // Both may have had it last; without the mark it is the older delivery.
                 return isRedelivered && self.mayBeReturning(holder) ? .doubtful : place
-            case .doubtful, .consumed, .purged:
+            case .doubtful, .consumed, .purged, .ended:
                 return place
             case .queue:
                 break
@@ -204,6 +212,8 @@ extension Judge {
             self.fail("\(what) is delivered again after somebody took it without acknowledgement")
         case .purged:
             self.fail("\(what) comes back after it was purged")
+        case .ended:
+            self.fail("\(what) outlives the broker, but nothing says that it should")
         }
     }
 
@@ -217,7 +227,7 @@ extension Judge {
         if copy.wasSeen && !isRedelivered {
             self.fail("\(what) comes again without being marked as redelivered")
         }
-        if isRedelivered && !copy.wasSeen && !self.mayBeMarked(message, queue) {
+        if isRedelivered && !copy.wasSeen && !copy.mayBeMarked && !self.mayBeMarked(message, queue) {
             self.fail("\(what) is marked as redelivered, but nobody can have had it")
         }
     }

@@ -39,6 +39,7 @@ extension Judge {
             self.topologyChanged()
             return
         }
+        self.topology.exchanges[number].isLogged = true
         let bindings = self.topology.bindings.filter { $0.source == number }
         if exchange.isAutoDelete && bindings.contains(where: \.wasCertain) && !bindings.contains(where: self.isPossible)
         {

@@ -26,9 +26,12 @@ extension Judge {
             }
         case .closeChannel:
             self.endChannel(channel)
-        case .declareQueue(let number, _):
+        case .declareQueue(let number, let noWait):
             let queue = self.queues[number]
             queue.openDeclarations -= 1
+            if !noWait {
+                self.isLogged(queue, pending)
+            }
             if queue.existence == .starting {
                 queue.lastDoubt = self.clock
                 queue.existence = .certain
@@ -39,6 +42,7 @@ extension Judge {
         case .purgeQueue(let queue):
             self.weakened.insert(queue)
         case .declareExchange(let exchange):
+            self.isLogged(exchange: exchange)
             if self.topology.exchanges[exchange].existence == .starting {
                 self.topology.exchanges[exchange].existence = .certain
                 self.exchangeDoubts[exchange] = self.clock
@@ -47,8 +51,9 @@ extension Judge {
         case .deleteExchange(let exchange):
             self.topology.exchanges[exchange].existence = .gone
             self.topologyChanged()
-        case .bind(let binding, _):
+        case .bind(let binding, let noWait):
             self.completeRequest(about: binding, .certain)
+            self.topology.bindings[binding].isLogged = !noWait
         case .unbind(let binding):
             self.completeRequest(about: binding, .gone)
         case .publish(let number):
@@ -66,7 +71,7 @@ extension Judge {
             self.release(channel)
         case .commit:
             for message in channel.committing.removeValue(forKey: pending.number) ?? [] {
-                self.isConfirmed(message)
+                self.isConfirmed(message, on: channel, askedAt: pending.sentAt)
                 self.isOnItsQueues(message, on: channel)
             }
             channel.settledBy[pending.number] = nil
@@ -77,11 +82,23 @@ extension Judge {
         }
     }
 
+    /// One request less; returns whether all that are left want the same.
+    @discardableResult
+    func closeRequest(about binding: Int, isUnbind: Bool) -> Bool {
+        self.topology.bindings[binding].openRequests -= 1
+        if isUnbind {
+            self.topology.bindings[binding].openUnbinds -= 1
+        }
+        let (requests, unbinds) = (
+            self.topology.bindings[binding].openRequests, self.topology.bindings[binding].openUnbinds
+        )
+        return unbinds == (isUnbind ? requests : 0)
+    }
+
     /// A binding is what the last request made it, if there was no other one at the same time.
     private func completeRequest(about binding: Int, _ existence: Existence) {
-        self.topology.bindings[binding].openRequests -= 1
-        self.topology.bindings[binding].existence =
-            self.topology.bindings[binding].openRequests == 0 ? existence : .doubtful
+        let isOthersAlike = self.closeRequest(about: binding, isUnbind: existence == .gone)
+        self.topology.bindings[binding].existence = isOthersAlike ? existence : .doubtful
         if self.topology.bindings[binding].existence == .certain {
             self.topology.bindings[binding].wasCertain = true
         }
@@ -97,9 +114,10 @@ extension Judge {
     }
 
     /// The publisher knows that a message is on its queues.
-    func isConfirmed(_ message: ModelMessage) {
+    func isConfirmed(_ message: ModelMessage, on channel: ModelChannel, askedAt time: Int) {
         message.confirmedAt = self.clock
         self.lastConfirmed = message
+        self.isLogged(message, on: channel, askedAt: time)
     }
 
     private func isOnItsQueues(_ message: ModelMessage, on channel: ModelChannel) {

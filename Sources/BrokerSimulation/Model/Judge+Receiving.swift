@@ -26,7 +26,7 @@ extension Judge {
         }
         for tag in covered {
             guard let message = channel.unconfirmed.removeValue(forKey: tag) else { continue }
-            self.isConfirmed(message)
+            self.isConfirmed(message, on: channel, askedAt: message.sentAt)
             let publish = channel.pending.first {
                 if case .publish(message.id) = $0.operation { true } else { false }
             }

@@ -44,6 +44,7 @@ extension Judge {
             self.topologyChanged()
         case .unbind(let binding):
             self.topology.bindings[binding].openRequests += 1
+            self.topology.bindings[binding].openUnbinds += 1
             if self.topology.bindings[binding].existence == .certain {
                 self.topology.bindings[binding].existence = .doubtful
             }
@@ -83,6 +84,8 @@ extension Judge {
         message.isTransactional = channel.mode == .transaction
         message.certainty = message.isTransactional ? .never : .possible
         message.sentAt = self.clock
+        message.era = self.era
+        message.operation = channel.nextOperation - 1
         self.routing.append(message)
         self.route(message, isFirst: true)
         switch channel.mode {
@@ -132,6 +135,7 @@ extension Judge {
         case .acknowledge, .drop:
             delivery.message.copies[delivery.queue]?.place = .settled(channel, operation: number)
             channel.settledBy[number, default: []].append(delivery)
+            channel.unloggedSettlements.append((number, delivery))
         case .requeue:
             delivery.message.copies[delivery.queue]?.place = .queue
         }
@@ -153,6 +157,7 @@ extension Judge {
     private func sendsCommit(_ number: Int, on channel: ModelChannel) {
         for message in channel.transactionMessages {
             message.certainty = .possible
+            message.operation = number
         }
         channel.committing[number] = channel.transactionMessages
         channel.transactionMessages = []

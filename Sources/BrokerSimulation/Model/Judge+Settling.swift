@@ -24,6 +24,13 @@ extension Judge {
                 channel.globalLimits.removeFirst(channel.globalLimits.count - 1)
             }
         }
+        self.resolve()
+        self.everythingIsLogged()
+        self.forgetMessages()
+    }
+
+    /// What was under way has been carried out, or never will be.
+    func resolve() {
         self.settleRequests()
         for queue in self.weakened.sorted() {
             for message in self.queues[queue].messages {
@@ -37,7 +44,6 @@ extension Judge {
             self.queues[queue].mayBeMarkedBefore = self.clock + 1
         }
         self.returning = []
-        self.forgetMessages()
     }
 
     /// Requests of broken connections have been carried out, or never will be.
@@ -51,8 +57,11 @@ extension Judge {
                 if self.topology.exchanges[exchange].existence == .starting {
                     self.topology.exchanges[exchange].existence = .doubtful
                 }
-            case .bind(let binding, _), .unbind(let binding):
-                self.topology.bindings[binding].openRequests -= 1
+            case .bind(let binding, _):
+                self.closeRequest(about: binding, isUnbind: false)
+                self.topology.bindings[binding].existence = .doubtful
+            case .unbind(let binding):
+                self.closeRequest(about: binding, isUnbind: true)
                 self.topology.bindings[binding].existence = .doubtful
             default:
                 break
@@ -72,7 +81,7 @@ extension Judge {
                 if message.isReturned { return true }
                 switch message.copies[queue.id]?.place ?? .queue {
                 case .queue, .out, .doubtful: return false
-                case .settled, .consumed, .purged: return true
+                case .settled, .consumed, .purged, .ended: return true
                 }
             }
         }
@@ -99,6 +108,7 @@ extension Judge {
                 queue.lastDoubt = self.clock
                 queue.existence = .certain
             }
+            queue.isLogged = true
         }
         if case .present(let messages, let count) = observation {
             self.checkCounts(queue, messages, count, consumers)
@@ -156,7 +166,7 @@ extension Judge {
         switch message.copies[queue]?.place ?? .queue {
         case .queue, .doubtful: return true
         case .out(let holder, _): return holder.client.isSilent
-        case .settled, .consumed, .purged: return false
+        case .settled, .consumed, .purged, .ended: return false
         }
     }
 
@@ -172,7 +182,7 @@ extension Judge {
         for message in self.queues[number].messages where message.certainty != .never {
             switch message.copies[number, default: .init()].place {
             case .queue: message.copies[number, default: .init()].place = .purged
-            case .doubtful, .out, .settled, .consumed, .purged: break
+            case .doubtful, .out, .settled, .consumed, .purged, .ended: break
             }
         }
     }

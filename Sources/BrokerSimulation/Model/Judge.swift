@@ -35,6 +35,10 @@ package final class Judge {
 
     /// The message whose publisher was told last that it is on its queues.
     var lastConfirmed: ModelMessage?
+    /// Lives of the broker that have ended.
+    var era = 0
+    /// The log has everything that clients had seen before this time: something sent then was answered from the log.
+    var logProof = 0
     /// The broker stops and says so to everybody.
     var isStopping = false
     /// The message that a client took last.

@@ -94,6 +94,9 @@ package final class ModelChannel {
     /// What an operation that is not known to be carried out has settled, by its number.
     package var settledBy: [Int: [Delivery]] = [:]
 
+    /// Settlements that the log may not have, by the number of their operation, oldest first.
+    package var unloggedSettlements: [(operation: Int, delivery: Delivery)] = []
+
     /// Publishes that wait for their confirm, by number.
     package var unconfirmed: [UInt64: ModelMessage] = [:]
     /// The number of the last publish in confirm mode.

@@ -16,7 +16,7 @@ extension ModelMessage {
         return BasicProperties(
             contentType: self.id % 2 == 0 ? "text/plain" : nil,
             headers: hasHeaders ? FieldTable(headers) : nil,
-            deliveryMode: self.id % 3 == 0 ? 2 : nil,
+            deliveryMode: self.isPersistent ? 2 : (self.id % 2 == 0 ? 1 : nil),
             priority: self.id % 5 == 0 ? UInt8(truncatingIfNeeded: self.id % 10) : nil,
             correlationID: self.id % 2 == 0 ? ShortString(truncating: "m\(self.id)") : nil,
             timestamp: self.id % 11 == 0 ? UInt64(self.id) : nil,

@@ -24,6 +24,8 @@ package final class ModelMessage {
         case doubtful
         /// Purged while nothing else went on.
         case purged
+        /// Gone with a broker that ended: it was not persistent, or its queue was not durable.
+        case ended
     }
 
     /// One copy on one queue.
@@ -34,6 +36,18 @@ package final class ModelMessage {
         package var wasSeen = false
         /// It may have been purged, or been lost on its way to a consumer that does not acknowledge.
         package var mayBeLost = false
+        /// When a client saw it first and had to acknowledge it, by the judge's clock.
+        package var seenAt = 0
+        /// When somebody took it without acknowledgement.
+        package var takenAt = 0
+        /// A broker that ended may have handed it out without having noted that for good.
+        package var mayBeMarked = false
+        /// The log has it.
+        package var isLogged = false
+        /// The log has what settled it.
+        package var isFinal = false
+        /// It was to be on the queue before a crash, which may have taken it.
+        package var wasExpected = false
 
         /// A copy that has just been routed.
         package init() {}
@@ -60,6 +74,10 @@ package final class ModelMessage {
     /// When it was sent, by the judge's clock.
     package var sentAt = 0
 
+    /// The life of the broker it was sent to.
+    package var era = 0
+    /// The operation that publishes it: its own, or the commit of its transaction.
+    package var operation = 0
     /// When its publisher was told that it is on its queues.
     package var confirmedAt: Int?
     /// Queues it must go to.
@@ -82,6 +100,9 @@ package final class ModelMessage {
         self.exchange = exchange
         self.key = key
     }
+
+    /// It survives the broker, on a durable queue.
+    package var isPersistent: Bool { self.id % 3 != 0 }
 
     /// All its routing keys.
     package var keys: [String] { [self.key] + self.copiedTo + self.secretlyCopiedTo }

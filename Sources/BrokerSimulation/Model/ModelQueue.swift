@@ -11,6 +11,8 @@ package final class ModelQueue {
 
     /// Whether it is there.
     package var existence = Existence.starting
+    /// The log has it, as far as it is there.
+    package var isLogged = false
     /// Declarations of it that are under way, or were when their connection broke.
     package var openDeclarations = 0
     /// It has had a consumer for certain.
@@ -31,6 +33,11 @@ package final class ModelQueue {
         self.isAutoDelete = isAutoDelete
         self.isSingleActive = isSingleActive
     }
+
+    /// Whether it is declared as durable.
+    package var isDurable: Bool { self.name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0 }
+    /// Whether it survives the broker.
+    package var survives: Bool { self.isDurable && self.owner == nil }
 
     /// Its name.
     package var name: String { Self.name(self.id) }

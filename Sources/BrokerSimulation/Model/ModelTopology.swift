@@ -32,15 +32,27 @@ package struct ModelExchange {
     package let kind: Kind
     /// It goes with the last binding from it.
     package let isAutoDelete: Bool
+    /// It survives the broker.
+    package let isDurable: Bool
     /// Whether it is there.
     package var existence: Existence
+    /// The log has it, as far as it is there.
+    package var isLogged = false
 
     /// Makes an exchange.
-    package init(name: String, kind: Kind, isAutoDelete: Bool = false, existence: Existence) {
+    package init(
+        name: String,
+        kind: Kind,
+        isAutoDelete: Bool = false,
+        isDurable: Bool = true,
+        existence: Existence
+    ) {
         self.name = name
         self.kind = kind
         self.isAutoDelete = isAutoDelete
+        self.isDurable = isDurable
         self.existence = existence
+        self.isLogged = existence == .certain
     }
 }
 
@@ -66,10 +78,14 @@ package struct ModelBinding {
     package var existence: Existence
     /// Requests about it that have not been answered; more than one at a time have no known order.
     package var openRequests = 0
+    /// Those of them that take it away.
+    package var openUnbinds = 0
     /// Somebody has asked for it.
     package var wasRequested = false
     /// It has been there for certain.
     package var wasCertain = false
+    /// The log has it, as far as it is there.
+    package var isLogged = false
 
     /// Makes a binding that nobody has asked for yet.
     package init(

@@ -24,7 +24,7 @@ struct OperationFrames {
                 ExchangeDeclare(
                     exchange: Self.text(exchange.name),
                     type: Self.text(exchange.kind.rawValue),
-                    durable: number % 2 == 0,
+                    durable: exchange.isDurable,
                     autoDelete: exchange.isAutoDelete
                 )
             )
@@ -107,7 +107,7 @@ struct OperationFrames {
     private func declare(_ queue: ModelQueue, _ noWait: Bool) -> QueueDeclare {
         QueueDeclare(
             queue: Self.text(queue.name),
-            durable: queue.name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0,
+            durable: queue.isDurable,
             exclusive: queue.owner != nil,
             autoDelete: queue.isAutoDelete,
             noWait: noWait,

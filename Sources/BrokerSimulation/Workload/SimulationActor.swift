@@ -84,7 +84,12 @@ final class SimulationActor {
             }
         }
         if self.client.socket.isClosed && self.model.state != .ended && self.client.socket.outbound.isEmpty {
-            self.judge.fail("the broker has closed the socket of c\(self.model.id)")
+            if self.judge.isStopping && self.model.state != .open {
+                // Who has not logged in, or is closing, need not be told why.
+                self.judge.loses(self.model)
+            } else {
+                self.judge.fail("the broker has closed the socket of c\(self.model.id)")
+            }
         }
         return before > 0
     }

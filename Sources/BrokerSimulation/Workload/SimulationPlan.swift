@@ -1,3 +1,5 @@
+internal import BrokerStore
+
 /// What one seed does: each one leaves some things out and does others often.
 struct SimulationPlan {
     /// A kind of operation, as the workload draws it.
@@ -64,6 +66,12 @@ struct SimulationPlan {
     let prefetches: [Int]
     /// There is a commit log, which takes its time.
     let isDurable: Bool
+    /// What happens to the broker and its disk.
+    let faults: Set<Fault>
+    /// Steps between two faults, about.
+    let faultInterval: Int
+    /// How the log is kept.
+    let log: SimulatedLogOptions
 
     /// Draws a plan.
     init(_ random: SeededRandom) {
@@ -75,7 +83,8 @@ struct SimulationPlan {
         var kinds: [Kind] = []
         for kind in Kind.allCases {
             let isLeftOut = random.oneIn(6) && !kind.isNeeded
-            let factor = random.oneIn(5) ? 3 : 1
+            let isPromise = kind == .selectConfirms || kind == .selectTransactions
+            let factor = random.oneIn(isPromise ? 2 : 5) ? 3 : 1
             if !isLeftOut {
                 kinds += Array(repeating: kind, count: kind.weight * factor)
             }
@@ -86,6 +95,28 @@ struct SimulationPlan {
         self.bodies = random.oneIn(3) ? (random.oneIn(3) ? .large : .mixed) : .small
         self.hasAutomaticAcknowledgement = !random.oneIn(3)
         self.prefetches = random.oneIn(2) ? [1, 2, 3] : [0, 1, 5, 20]
-        self.isDurable = random.oneIn(2)
+        self.isDurable = !random.oneIn(3)
+        self.log = Self.drawLog(random)
+        self.faults = self.isDurable ? Self.drawFaults(random, self.log) : []
+        self.faultInterval = 20 + random.below(150)
+    }
+
+    private static func drawLog(_ random: SeededRandom) -> SimulatedLogOptions {
+        var log = SimulatedLogOptions()
+        log.fileBytes = 4096 << random.below(4)
+        log.spareFiles = random.below(3)
+        log.policy = random.oneIn(5) ? .never : .always
+        log.identity = 1 + random.next() / 2
+        return log
+    }
+
+    private static func drawFaults(_ random: SeededRandom, _ log: SimulatedLogOptions) -> Set<Fault> {
+        guard !random.oneIn(6) else { return [] }
+        var faults = Set(Fault.allCases.filter { _ in random.below(3) > 0 })
+        if log.policy != .always {
+            // Such a log promises nothing to those who lose power.
+            faults.subtract([.powerLoss, .syncError])
+        }
+        return faults
     }
 }

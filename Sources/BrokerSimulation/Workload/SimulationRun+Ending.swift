@@ -6,6 +6,9 @@ extension SimulationRun {
     /// All connections end, every queue is emptied, nothing may be left.
     func finish() {
         guard self.judge.failure == nil else { return }
+        if !self.plan.faults.isEmpty && self.random.oneIn(2) {
+            self.suffer()
+        }
         self.look()
         self.compareLog()
         guard !self.random.oneIn(5) else { return self.stop() }
@@ -35,9 +38,11 @@ extension SimulationRun {
         guard self.plan.isDurable, self.judge.failure == nil else { return }
         self.broker.runToRest()
         do {
-            let history = try self.broker.recoveredState().lines
+            guard let log = self.broker.log else { return }
+            let history = try log.stateOnDisk().lines
+            let position = log.durablePosition
             self.broker.trimLog()
-            let live = try self.broker.recoveredState().lines
+            let live = try log.stateOnDisk(from: position).lines
             for (old, new) in zip(history, live) where old != new {
                 self.judge.fail("the log has\n  \(old)\nand the broker\n  \(new)")
             }
@@ -85,7 +90,7 @@ extension SimulationRun {
         let drainer = SimulationActor(
             self.judge,
             self.broker,
-            shard: self.random.below(self.plan.shardCount),
+            shard: self.random.below(self.broker.shards.count),
             frameMaxBytes: 131_072,
             heartbeatSeconds: 0,
             readLimit: .max

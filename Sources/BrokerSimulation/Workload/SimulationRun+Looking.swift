@@ -20,6 +20,7 @@ extension SimulationRun {
 
     /// Settles and looks at every queue; sometimes does what can only be judged now.
     func look() {
+        self.healDisk()
         self.settle()
         for number in self.judge.queues.indices where self.judge.queues[number].existence.isPossible {
             let observation = self.observe(number)

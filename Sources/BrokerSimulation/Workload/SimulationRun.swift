@@ -1,5 +1,6 @@
 internal import AMQPProtocol
 internal import BrokerCore
+internal import BrokerStore
 
 /// What came of one seed.
 package struct SimulationReport: Sendable {
@@ -13,6 +14,8 @@ package struct SimulationReport: Sendable {
     package let trace: [String]
     /// Messages that clients published.
     package let messages: Int
+    /// What happened to the broker and its disk, and how often.
+    package let faults: [Fault: Int]
 }
 
 /// One run of a broker and its clients from one seed.
@@ -28,10 +31,17 @@ package final class SimulationRun {
     let random: SeededRandom
     let plan: SimulationPlan
     let judge = Judge()
-    let broker: SimulatedBroker
+    /// The broker of the current life.
+    var broker: SimulatedBroker
     let workload: Workload
-    let observer: SimulatedClient
+    var observer: SimulatedClient
     var actors: [SimulationActor] = []
+    /// What outlives brokers.
+    let disk = SimulatedFileSystem()
+    /// What has happened to broker and disk, and how often.
+    var faultCounts: [Fault: Int] = [:]
+    /// The step at which the disk is well again.
+    var diskIsWellAt = Int.max
     private let steps: Int
 
     /// Prepares the run of a seed.
@@ -40,15 +50,15 @@ package final class SimulationRun {
         self.steps = steps
         self.random = SeededRandom(seed: seed)
         self.plan = SimulationPlan(self.random)
-        var settings = BrokerSettings()
-        settings.isDurable = self.plan.isDurable
-        self.broker = SimulatedBroker(shardCount: self.plan.shardCount, seed: seed, settings: settings)
         self.workload = Workload(self.judge, self.random, self.plan)
-        self.observer = SimulatedClient(self.broker, shard: 0).open()
+        // Until the first start.
+        self.broker = SimulatedBroker(shardCount: self.plan.shardCount, seed: seed)
+        self.observer = SimulatedClient(self.broker, shard: 0)
     }
 
     /// Runs to the end, or to the first contradiction.
     package func run() -> SimulationReport {
+        self.start()
         var nextLook = self.plan.phaseLength
         while self.judge.step < self.steps && self.judge.failure == nil {
             self.judge.step += 1
@@ -69,7 +79,8 @@ package final class SimulationRun {
             steps: self.judge.step,
             failure: self.judge.failure,
             trace: self.judge.trace,
-            messages: self.judge.messages.count
+            messages: self.judge.messages.count,
+            faults: self.faultCounts
         )
     }
 
@@ -78,6 +89,12 @@ package final class SimulationRun {
     private func takeStep() {
         if self.random.oneIn(40) {
             self.chooseSlowLink()
+        }
+        if self.judge.step >= self.diskIsWellAt {
+            self.healDisk()
+        }
+        if !self.plan.faults.isEmpty && self.random.oneIn(self.plan.faultInterval) {
+            self.suffer()
         }
         switch self.random.below(100) {
         case 0..<35: self.broker.run(self.random, maxEvents: 1 + self.random.below(4))
@@ -93,7 +110,7 @@ package final class SimulationRun {
 
     /// Batches from one shard to another take long for a while, most often those from the owner of the topology.
     private func chooseSlowLink() {
-        let count = self.plan.shardCount
+        let count = self.broker.shards.count
         guard count > 1, !self.random.oneIn(3) else {
             self.broker.slowLink = nil
             return
@@ -159,7 +176,7 @@ package final class SimulationRun {
         let actor = SimulationActor(
             self.judge,
             self.broker,
-            shard: self.random.below(self.plan.shardCount),
+            shard: self.random.below(self.broker.shards.count),
             frameMaxBytes: self.random.oneIn(3) ? 4096 : 131_072,
             heartbeatSeconds: self.random.oneIn(3) ? 10 : 0,
             readLimit: self.random.oneIn(3) ? 64 : 1 << 20

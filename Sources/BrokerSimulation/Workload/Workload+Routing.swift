@@ -17,6 +17,15 @@ extension Workload {
     /// A new exchange.
     func declareExchange() -> Operation? {
         let exchanges = self.judge.topology.exchanges
+        if self.random.oneIn(3) {
+            // Once more, perhaps before anybody was answered; nobody must be deleting it.
+            return self.pick(
+                exchanges.indices.filter {
+                    $0 > self.missingExchange && !exchanges[$0].isAutoDelete
+                        && (exchanges[$0].existence == .certain || exchanges[$0].existence == .starting)
+                }
+            ).map { .declareExchange($0) }
+        }
         guard exchanges.count(where: \.existence.isPossible) < Self.exchangeLimit else { return nil }
         let kinds = ModelExchange.Kind.allCases
         self.judge.topology.exchanges.append(
@@ -24,6 +33,7 @@ extension Workload {
                 name: "e\(exchanges.count)",
                 kind: kinds[self.random.below(kinds.count)],
                 isAutoDelete: self.random.oneIn(4),
+                isDurable: exchanges.count % 2 == 0,
                 existence: .starting
             )
         )
@@ -65,8 +75,8 @@ extension Workload {
                 && $0.needsAll == binding.needsAll
         }
         if let same {
-            // Two requests at a time have no order that anybody knows.
-            return self.judge.topology.bindings[same].openRequests == 0 ? .bind(same, noWait: noWait) : nil
+            // A binding and an unbinding at a time have no order that anybody knows.
+            return self.judge.topology.bindings[same].openUnbinds == 0 ? .bind(same, noWait: noWait) : nil
         }
         guard self.judge.topology.bindings.count(where: { self.isUsable($0) }) < Self.bindingLimit else { return nil }
         self.judge.topology.bindings.append(binding)
@@ -88,7 +98,9 @@ extension Workload {
         self.pick(
             self.judge.topology.bindings.indices.filter { index in
                 let binding = self.judge.topology.bindings[index]
-                guard binding.existence == .certain, binding.openRequests == 0, self.isUsable(binding) else {
+                guard binding.existence == .certain || binding.openUnbinds > 0,
+                    binding.openRequests == binding.openUnbinds, self.isUsable(binding)
+                else {
                     return false
                 }
                 guard case .queue(let queue) = binding.target else { return true }

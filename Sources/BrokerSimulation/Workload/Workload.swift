@@ -132,7 +132,8 @@ final class Workload {
             // Once more: nobody must be deleting it, or it would be another one of the same name.
             return self.pick(
                 self.judge.queues.filter {
-                    $0.existence == .certain && !$0.isAutoDelete && self.isAccessible($0, channel)
+                    ($0.existence == .certain || ($0.existence == .starting && $0.openDeclarations > 0))
+                        && !$0.isAutoDelete && self.isAccessible($0, channel)
                 }
             ).map { .declareQueue($0.id, noWait: noWait) }
         }
@@ -148,9 +149,11 @@ final class Workload {
     }
 
     private func deleteQueue(_ channel: ModelChannel) -> Operation? {
-        self.pick(
+        let isDaring = self.random.oneIn(4)
+        return self.pick(
             self.judge.queues.filter {
-                $0.existence == .certain && $0.openDeclarations == 0 && self.isAccessible($0, channel)
+                ($0.existence == .certain || (isDaring && $0.existence == .doubtful)) && $0.openDeclarations == 0
+                    && self.isAccessible($0, channel)
             }
         ).map { .deleteQueue($0.id, ifUnused: self.random.oneIn(4), ifEmpty: self.random.oneIn(4)) }
     }

@@ -16,6 +16,10 @@ public final class SimulatedFileSystem: FileSystem {
         var changes = 0
         var failures: [Kind: (at: Int, error: Int32)] = [:]
         var powerOffAfter: Int?
+        /// Octets of the first write that comes too late which are written all the same.
+        var lastOctets = 0
+        /// What came too late first.
+        var firstMissed: (kind: Kind, path: String)?
         var capacityBytes: UInt64 = .max
         var onSync: (@Sendable (String) -> Void)?
     }
@@ -24,6 +28,16 @@ public final class SimulatedFileSystem: FileSystem {
 
     /// An empty file system with a root directory, "".
     public init() {}
+
+    /// A copy of everything, synced or not, without locks: what a process would find that started now.
+    public func copy() -> SimulatedFileSystem {
+        let copy = SimulatedFileSystem()
+        var disk = self.state.withLock { $0.disk }
+        for node in disk.nodes.keys { disk.nodes[node]?.lockedBy = nil }
+        let frozen = disk
+        copy.state.withLock { $0.disk = frozen }
+        return copy
+    }
 
     // MARK: Faults
 
@@ -37,9 +51,13 @@ public final class SimulatedFileSystem: FileSystem {
         }
     }
 
-    /// Lets so many more changes of files and names happen, syncs included, and then fails everything until `losePower`.
-    public func powerOff(afterChanges count: Int) {
-        self.state.withLock { $0.powerOffAfter = $0.changes + count }
+    /// Kills the process: open files and locks are gone, everything that was written stays.
+    public func kill() {
+        self.state.withLock { state in
+            for node in state.disk.nodes.keys { state.disk.nodes[node]?.lockedBy = nil }
+            state.powerOffAfter = nil
+            state.failures = [:]
+        }
     }
 
     /// Takes back `powerOff`: it was only the process that ended.
@@ -47,12 +65,40 @@ public final class SimulatedFileSystem: FileSystem {
         self.state.withLock { $0.powerOffAfter = nil }
     }
 
+    /// Lets so many more changes of files and names happen, syncs included, and then fails everything until `losePower` or
+    /// `kill`.
+    ///
+    /// If the first change that comes too late is a write, so many octets of it are written all the same.
+    public func powerOff(afterChanges count: Int, lastOctets: Int = 0) {
+        self.state.withLock { state in
+            state.powerOffAfter = state.changes + count
+            state.lastOctets = lastOctets
+            state.firstMissed = nil
+        }
+    }
+
+    /// What was the first to fail because power was off, if anything was.
+    public var firstMissed: (kind: Kind, path: String)? { self.state.withLock { $0.firstMissed } }
+
     /// Makes the `n`-th next operation of a kind fail with an error number, EIO unless told.
     ///
     /// 1 is the next one.
     public func fail(_ kind: Kind, _ n: Int = 1, error: Int32 = 5) {
         self.state.withLock { $0.failures[kind] = ($0.counts[kind, default: 0] + n, error) }
     }
+
+    /// Takes back failures that have not happened; returns whether all had.
+    @discardableResult
+    public func forgetFailures() -> Bool {
+        self.state.withLock { state in
+            let hadAll = state.failures.allSatisfy { $1.at <= state.counts[$0, default: 0] }
+            state.failures = [:]
+            return hadAll
+        }
+    }
+
+    /// Octets that files take.
+    public var usedBytes: UInt64 { self.state.withLock { $0.disk.usedBytes } }
 
     /// Sets how many octets fit; what is there already stays.
     public func setCapacity(_ octets: UInt64) {
@@ -191,6 +237,7 @@ public final class SimulatedFileSystem: FileSystem {
             state.counts[kind, default: 0] += 1
             if isChange { state.changes += 1 }
             if let last = state.powerOffAfter, state.changes > last {
+                if state.firstMissed == nil, isChange { state.firstMissed = (kind, path) }
                 return .failure(StoreError(.system(SystemCall.deviceError), operation, path, "power is off"))
             }
             if let failure = state.failures[kind], failure.at == state.counts[kind] {
@@ -222,6 +269,7 @@ public final class SimulatedFileSystem: FileSystem {
         at offset: UInt64,
         _ operation: StoreError.Operation
     ) throws(StoreError) {
+        self.tear(file, bytes, at: offset)
         try self.perform(.write, operation, file.path) { state -> Result<Void, StoreError> in
             let size = UInt64(state.disk.nodes[file.node]?.content.count ?? 0)
             let growth = max(size, offset + UInt64(bytes.count)) - size
@@ -231,6 +279,18 @@ public final class SimulatedFileSystem: FileSystem {
             }
             state.disk.write(bytes, at: Int(offset), to: file.node)
             return .success(())
+        }
+    }
+
+    /// Writes what of the last write still came through before power went off.
+    private func tear(_ file: SimulatedFile, _ bytes: [UInt8], at offset: UInt64) {
+        self.state.withLock { state in
+            guard let last = state.powerOffAfter, state.changes == last, state.lastOctets > 0 else { return }
+            let size = UInt64(state.disk.nodes[file.node]?.content.count ?? 0)
+            let part = Array(bytes.prefix(state.lastOctets))
+            // As everywhere, what does not fit is not written.
+            guard offset + UInt64(part.count) <= size else { return }
+            state.disk.write(part, at: Int(offset), to: file.node)
         }
     }
 

@@ -15,7 +15,7 @@ final class LogWriterThread: @unchecked Sendable {
     private var taken: [Submission] = []
     /// How many of them are staged.
     private var stagedCount = 0
-    private var isFull = false
+    private(set) var isFull = false
     /// When the first octet was written that is not synced.
     private var unsyncedSince: UInt64?
     private var released: LogPosition?
@@ -41,15 +41,21 @@ final class LogWriterThread: @unchecked Sendable {
 
     /// Works until told to stop, or until the log fails.
     func run() {
+        while self.turn(sleeping: true) {}
+    }
+
+    /// Does what there is to do; returns false at the end, which is a stop or a failure.
+    ///
+    /// With nothing to do it sleeps until there is, if it may.
+    func turn(sleeping: Bool) -> Bool {
         do throws(StoreError) {
-            while !self.mustStop {
-                self.look(sleeping: false)
-                if self.isIdle {
-                    try self.useQuietMoment()
-                    self.look(sleeping: true)
-                }
-                try self.work()
+            self.look(sleeping: false)
+            if self.isIdle {
+                try self.useQuietMoment()
+                if sleeping { self.look(sleeping: true) }
             }
+            try self.work()
+            if !self.mustStop { return true }
             try self.log.close()
             self.publish()
         } catch {
@@ -58,6 +64,7 @@ final class LogWriterThread: @unchecked Sendable {
             // A disk that is full at the end is told by `stop` alone: the log is as good as it was.
             if error.reason != .noSpace { self.onFailure(error) }
         }
+        return false
     }
 
     // MARK: Taking

@@ -1,0 +1,85 @@
+internal import BrokerCore
+internal import BrokerStore
+
+/// A broker starts, on what the last one has left.
+extension SimulationRun {
+    /// Starts the first broker, or another one.
+    func start() {
+        var settings = BrokerSettings()
+        settings.isDurable = self.plan.isDurable
+        self.diskIsWellAt = .max
+        self.disk.setCapacity(.max)
+        var log: SimulatedLog?
+        if self.plan.isDurable {
+            log = self.openLog()
+            guard log != nil else { return }
+        }
+        let shards = self.random.oneIn(4) ? 1 + self.random.below(4) : self.plan.shardCount
+        self.broker = SimulatedBroker(
+            shardCount: shards,
+            seed: self.random.next() >> 12,
+            settings: settings,
+            log: log,
+            now: self.broker.now
+        )
+        self.judge.note("a broker of \(shards) shards starts")
+        for complaint in self.broker.complaints {
+            self.judge.fail("the broker complains: \(complaint)")
+        }
+        self.observer = SimulatedClient(self.broker, shard: 0).open()
+    }
+
+    /// Opens the log, perhaps not at the first try.
+    private func openLog() -> SimulatedLog? {
+        let faults = self.plan.faults
+        if faults.contains(.inRecovery) {
+            while self.random.oneIn(2) {
+                self.crashInRecovery(hasPowerLoss: faults.contains(.powerLoss))
+            }
+        }
+        if faults.contains(.fileError) && self.random.oneIn(6) {
+            self.failRecovery()
+        }
+        do {
+            let log = try SimulatedLog(self.disk, self.plan.log)
+            for damage in log.report.damages {
+                self.judge.fail("\(damage.file) is damaged at \(damage.offset), \(damage.lostBytes) octets lost")
+            }
+            return log
+        } catch {
+            self.judge.fail("the log cannot be opened: \(error)")
+            return nil
+        }
+    }
+
+    private func crashInRecovery(hasPowerLoss: Bool) {
+        self.disk.powerOff(
+            afterChanges: self.random.below(8),
+            lastOctets: self.random.oneIn(2) ? self.random.below(600) : 0
+        )
+        let log = try? SimulatedLog(self.disk, self.plan.log)
+        if log == nil {
+            self.count(.inRecovery)
+        }
+        let isPower = hasPowerLoss && self.random.oneIn(2)
+        self.judge.note("a start ends early")
+        if isPower {
+            self.disk.losePower(seed: self.random.next())
+        } else {
+            self.disk.kill()
+        }
+    }
+
+    /// Something with files fails while a start reads.
+    private func failRecovery() {
+        let kinds = SimulatedFileSystem.Kind.allCases
+        let kind = kinds[self.random.below(kinds.count)]
+        self.disk.fail(kind, 1 + self.random.below(4))
+        if (try? SimulatedLog(self.disk, self.plan.log)) == nil {
+            self.judge.note("a start fails: \(kind)")
+            self.count(kind == .sync ? .syncError : .fileError)
+        }
+        self.disk.forgetFailures()
+        self.disk.kill()
+    }
+}
