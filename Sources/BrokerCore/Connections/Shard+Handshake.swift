@@ -305,6 +305,8 @@ extension Shard {
             self.beat(id)
         case .retries(let address):
             self.fireRetries(address)
+        case .acknowledgements(let address):
+            self.fireAckTimeouts(address)
         }
     }
 

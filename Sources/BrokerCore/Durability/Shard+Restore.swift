@@ -109,6 +109,9 @@ extension Shard {
             flags.deliveryCount = message.deliveryCount
             let entry = QueueEntry(slot: self.store(message.message), flags: flags)
             if message.retryAtMilliseconds > self.epochMilliseconds(at: self.now) {
+                message.message.withView { view in
+                    queue.pointee.groups?.pointee.restoreWaiting(message.sequence, view)
+                }
                 self.addWithheld(
                     queue,
                     ConsumerState.Delivery(sequence: message.sequence, entry: entry),

@@ -70,6 +70,11 @@ extension Shard {
                 }
             }
         }
+        queue.pointee.groups?.pointee.forEachHeld { element in
+            if element.sequence >= sequence {
+                budget -= self.tell(queue, element.sequence, element.entry)
+            }
+        }
         queue.pointee.withheld?.pointee.forEach { element in
             if element.sequence >= sequence {
                 budget -= self.tell(queue, element.sequence, element.entry)

@@ -25,6 +25,8 @@ struct ConsumerState: ~Copyable {
     var isGlobalLimited: Bool
     /// Order of arrival at the queue.
     let arrival: UInt64
+    /// How long its acknowledgements may take, if its arguments say so; 0 is for ever.
+    let ownTimeoutMilliseconds: UInt64?
 
     /// The channel, when it lives on this shard; valid until the consumer is detached.
     var localChannel: UnsafeMutablePointer<ChannelState>?
@@ -42,6 +44,13 @@ struct ConsumerState: ~Copyable {
     var window = ShardLimits.consumerWindowBytes
     var grants: UInt32 = 0
     var isAwaitingGrant = false
+
+    /// Deliveries must be acknowledged in time.
+    var isTimed = false
+    /// When they were handed out, if they are timed.
+    var times: DeliveryTimes?
+    /// Deliveries that went back because no acknowledgement came in time, and that the client has not answered yet.
+    var lapsed: UInt32 = 0
 }
 
 /// The consumers of a queue that can take a message now, highest priority first, round robin within a priority.
@@ -82,6 +91,11 @@ struct ConsumerRotation: ~Copyable {
         if self.levels[0].consumers.count > 1 {
             self.levels[0].consumers.rotate()
         }
+    }
+
+    /// Hands over the consumers of the highest priority, the one whose turn it is first, at most `limit`.
+    func forEachOfFirst(limit: Int, _ body: (UInt32) -> Void) {
+        self.levels.first?.consumers.forEach(limit: limit, body)
     }
 
     /// Takes out the consumer whose turn it is.
@@ -126,6 +140,13 @@ struct IndexRing {
         if self.head == self.elements.count {
             self.elements.removeAll(keepingCapacity: true)
             self.head = 0
+        }
+    }
+
+    /// Hands over the first elements, at most `limit`.
+    func forEach(limit: Int, _ body: (UInt32) -> Void) {
+        for element in self.elements[self.head...].prefix(limit) {
+            body(element)
         }
     }
 

@@ -1,3 +1,5 @@
+internal import AMQPProtocol
+
 /// Ready messages that are not in the ring.
 extension QueueState {
     /// Gives the queue levels, if it has priorities; while it is made.
@@ -53,6 +55,30 @@ extension QueueState {
         self.asideCount &+= 1
     }
 
+    /// Begins to tell groups apart, or ceases to; nothing is held back.
+    mutating func makeGroups(_ header: ShortString?) {
+        self.groups?.deinitialize(count: 1)
+        self.groups?.deallocate()
+        self.groups = nil
+        guard let header else { return }
+        let groups = UnsafeMutablePointer<MessageGroups>.allocate(capacity: 1)
+        groups.initialize(to: MessageGroups(header: header))
+        self.groups = groups
+    }
+
+    /// Removes the first ready message that is not held back for its group; nil when there is none.
+    mutating func takeUnseen() -> ConsumerState.Delivery? {
+        let heldCount = self.groups?.pointee.heldCount ?? 0
+        if self.asideCount > heldCount {
+            self.asideCount -= 1
+            return self.takeReturned()
+        }
+        guard !self.ready.isEmpty else { return nil }
+        let sequence = self.headSequence
+        self.headSequence &+= 1
+        return ConsumerState.Delivery(sequence: sequence, entry: self.ready.removeFirst())
+    }
+
     /// The messages that wait; makes room for them if there was none.
     mutating func makeWithheld() -> UnsafeMutablePointer<WithheldMessages> {
         if let withheld = self.withheld { return withheld }
@@ -66,6 +92,14 @@ extension QueueState {
     @inline(never)
     mutating func takeAside() -> ConsumerState.Delivery {
         self.asideCount &-= 1
+        if let groups = self.groups, let held = groups.pointee.takeOldestHeld() {
+            // Held back, so older than what has not been looked at.
+            return held
+        }
+        return self.takeReturned()
+    }
+
+    private mutating func takeReturned() -> ConsumerState.Delivery {
         if let levels = self.levels {
             return levels.pointee.removeFirst()
         }

@@ -1,8 +1,8 @@
 /// One queue, on its home shard, behind a pointer.
 ///
 /// Invariants:
-/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels``, ``withheld`` or one consumer's
-///    ``ConsumerState/outstanding``.
+/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels``, ``withheld``, held back in ``groups`` or
+///    one consumer's ``ConsumerState/outstanding``.
 /// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
 ///    everything in ``requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
 ///    message's place.
@@ -25,8 +25,14 @@ struct QueueState: ~Copyable {
     var returnRules: ReturnRules
     /// Messages that came back and may not be delivered yet; made when there is one.
     var withheld: UnsafeMutablePointer<WithheldMessages>?
+    /// Groups of messages, in a queue that tells them apart.
+    var groups: UnsafeMutablePointer<MessageGroups>?
     /// How many have come back to a queue that hands them out in that order.
     var returnCount: UInt64 = 0
+    /// When the shard looks for acknowledgements that are overdue.
+    var ackTimer: BrokerInstant?
+    /// The least loaded consumer gets the next message.
+    var isFair: Bool
     /// Messages handed out and not settled.
     var unacknowledged = 0
 
@@ -56,6 +62,8 @@ struct QueueState: ~Copyable {
         self.isSingleActive = info.parsed.isSingleActiveConsumer
         self.settings = QueueSettings(info.parsed)
         self.returnRules = ReturnRules(self.settings)
+        self.isFair = self.settings.dispatch == .leastLoaded
+        self.makeGroups(self.settings.groupHeader)
         self.makeLevels(info.parsed.maxPriority)
     }
 
@@ -64,6 +72,8 @@ struct QueueState: ~Copyable {
         self.levels?.deallocate()
         self.withheld?.deinitialize(count: 1)
         self.withheld?.deallocate()
+        self.groups?.deinitialize(count: 1)
+        self.groups?.deallocate()
     }
 
     /// The place the next message gets.

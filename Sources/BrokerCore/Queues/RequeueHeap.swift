@@ -27,6 +27,9 @@ struct RequeueHeap: ~Copyable {
 
     var count: Int { self.elements.count }
 
+    /// What the first message leaves by.
+    var firstOrder: UInt64? { self.elements.first?.order }
+
     /// Puts a message back.
     ///
     /// `order` is the place where nothing else is said.

@@ -165,7 +165,8 @@ extension Shard {
                     isExclusive: method.exclusive,
                     priority: Int32(clamping: priority),
                     prefetchCount: method.noAck ? 0 : channel.pointee.prefetchCount,
-                    isGlobalLimited: consumer.pointee.isGlobalLimited
+                    isGlobalLimited: consumer.pointee.isGlobalLimited,
+                    timeoutMilliseconds: Self.consumerTimeout(method.arguments)
                 )
             ),
             to: info.address.shard

@@ -52,6 +52,14 @@ extension Shard {
 
     /// Gives ready messages to ready consumers.
     private func dispatch(_ queue: UnsafeMutablePointer<QueueState>) {
+        if queue.pointee.groups != nil {
+            self.dispatchGrouped(queue)
+            return
+        }
+        if queue.pointee.isFair {
+            self.dispatchFairly(queue)
+            return
+        }
         while queue.pointee.hasReady, let id = queue.pointee.rotation.first {
             guard let consumer = queue.pointee.consumers[Int(id)] else {
                 queue.pointee.rotation.removeFirst()
@@ -73,6 +81,9 @@ extension Shard {
         _ consumer: UnsafeMutablePointer<ConsumerState>,
         _ queue: UnsafeMutablePointer<QueueState>
     ) -> Readiness {
+        if consumer.pointee.lapsed != 0 {
+            return .notReady
+        }
         let limit = consumer.pointee.prefetchCount
         if limit > 0 && consumer.pointee.outstanding.count >= Int(limit) && !consumer.pointee.noAck {
             return .notReady
@@ -149,7 +160,27 @@ extension Shard {
             self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
             consumer.pointee.outstanding.append(serial, delivery)
             queue.pointee.unacknowledged &+= 1
+            if consumer.pointee.isTimed {
+                self.noteDeliveryTime(queue, consumer, serial)
+            }
         }
+    }
+
+    /// Whether a consumer can take a message now, for those who choose otherwise than by turn.
+    func isReadyNow(
+        _ consumer: UnsafeMutablePointer<ConsumerState>,
+        _ queue: UnsafeMutablePointer<QueueState>
+    ) -> Bool {
+        self.readiness(consumer, queue) == .ready
+    }
+
+    /// Hands one message to a consumer, for those who choose otherwise than by turn.
+    func hand(
+        _ delivery: ConsumerState.Delivery,
+        to consumer: UnsafeMutablePointer<ConsumerState>,
+        of queue: UnsafeMutablePointer<QueueState>
+    ) {
+        self.deliver(delivery, to: consumer, of: queue)
     }
 
     /// Hands a message from the read buffer, or from another shard's batch, straight to a consumer, without storing it.
@@ -163,7 +194,7 @@ extension Shard {
         _ queue: UnsafeMutablePointer<QueueState>
     ) -> Bool {
         guard !queue.pointee.hasReady, let id = queue.pointee.rotation.first,
-            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck
+            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck, queue.pointee.groups == nil
         else { return false }
         if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
             guard self.hasRoom(channel.pointee.connection) else { return false }

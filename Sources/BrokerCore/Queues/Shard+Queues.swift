@@ -105,6 +105,7 @@ extension Shard {
         isLogged: Bool,
         purge: CondemnedMessages.Purge?
     ) {
+        self.releaseHeld(queue)
         self.condemned.append(
             CondemnedMessages(readyOf: queue, isLogged: isLogged, purge: purge, counting: self.ringMemory)
         )
@@ -191,9 +192,11 @@ extension Shard {
                 priority: request.priority,
                 prefetchCount: request.prefetchCount,
                 isGlobalLimited: request.isGlobalLimited,
-                arrival: queue.pointee.nextArrival
+                arrival: queue.pointee.nextArrival,
+                ownTimeoutMilliseconds: request.timeoutMilliseconds
             )
         )
+        self.setTimeout(queue, consumer)
         consumer.pointee.outstanding = SparseRing(counting: self.ringMemory)
         queue.pointee.nextArrival += 1
         if request.channel.shard == self.index, let channel = self.channel(request.channel) {
@@ -256,6 +259,8 @@ extension Shard {
             queue.pointee.unacknowledged -= 1
             self.takeBack(queue, delivery, .returned)
         }
+        // Nobody will answer what has lapsed.
+        consumer.pointee.lapsed = 0
         if !self.deleteIfUnused(queue) {
             self.freeIfSettled(queue, consumer)
         }
@@ -294,6 +299,7 @@ extension Shard {
             queue.pointee.activeConsumer = nil
             self.electActiveConsumer(queue)
         }
+        self.rebalance(queue)
     }
 
     /// Frees a consumer that is cancelled and has nothing open.
@@ -301,7 +307,10 @@ extension Shard {
         _ queue: UnsafeMutablePointer<QueueState>,
         _ consumer: UnsafeMutablePointer<ConsumerState>
     ) {
-        guard consumer.pointee.isCancelled, consumer.pointee.outstanding.isEmpty else { return }
+        guard consumer.pointee.isCancelled, consumer.pointee.outstanding.isEmpty, consumer.pointee.lapsed == 0 else {
+            return
+        }
+        queue.pointee.groups?.pointee.forgetConsumer(consumer.pointee.id)
         queue.pointee.consumers[Int(consumer.pointee.id)] = nil
         consumer.deinitialize(count: 1)
         consumer.deallocate()
@@ -361,16 +370,27 @@ extension Shard {
             self.send(.getEmpty(channel), to: channel.shard)
             return
         }
-        let delivery = queue.pointee.takeNext()
+        let known = noAck ? nil : id.flatMap { self.consumer(queue, $0, channel) }
+        let isGrouped = queue.pointee.groups != nil
+        // Of messages in groups not every one may be got.
+        guard let delivery = isGrouped ? self.takeForGet(queue, known) : queue.pointee.takeNext() else {
+            self.send(.getEmpty(channel), to: channel.shard)
+            return
+        }
         var serial: UInt64 = 0
         var number: UInt32 = 0
         if !noAck {
-            let getter =
-                id.flatMap { self.consumer(queue, $0, channel) } ?? self.addGetter(queue, channel, channelIndex)
+            let getter = known ?? self.addGetter(queue, channel, channelIndex)
+            if known == nil && isGrouped {
+                self.claimGroup(queue, delivery, getter)
+            }
             number = getter.pointee.id
             serial = getter.pointee.nextSerial
             getter.pointee.nextSerial += 1
             getter.pointee.outstanding.append(serial, delivery)
+            if getter.pointee.isTimed {
+                self.noteDeliveryTime(queue, getter, serial)
+            }
             queue.pointee.unacknowledged += 1
             self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
         } else {

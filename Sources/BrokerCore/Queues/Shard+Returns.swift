@@ -41,13 +41,22 @@ extension Shard {
 
     /// A message has been tried too often.
     private func exceedLimit(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery) {
+        if queue.pointee.groups != nil {
+            self.settleInGroup(queue, delivery.sequence)
+        }
         self.logSettled(queue, delivery.sequence, delivery.entry.flags)
         self.store.release(delivery.entry.slot)
     }
 
     /// A message can be delivered again, at its old place.
-    func becomeReady(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery) {
-        queue.pointee.putBack(delivery.sequence, delivery.entry)
+    func becomeReady(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ delivery: ConsumerState.Delivery,
+        wasWaiting: Bool = false
+    ) {
+        if queue.pointee.groups == nil || !self.becomeReadyInGroup(queue, delivery, wasWaiting: wasWaiting) {
+            queue.pointee.putBack(delivery.sequence, delivery.entry)
+        }
         if !queue.pointee.rotation.isEmpty {
             self.touch(queue)
         }
@@ -80,6 +89,7 @@ extension Shard {
         if queue.pointee.isLogged && delivery.entry.flags.contains(.persistent) {
             self.logRetry(queue, delivery.sequence, at: self.epochMilliseconds(at: due))
         }
+        queue.pointee.groups?.pointee.wait(delivery.sequence)
         self.addWithheld(queue, delivery, until: due)
     }
 
@@ -114,7 +124,11 @@ extension Shard {
             withheld.pointee.timer = nil
         }
         while let element = withheld.pointee.popDue(self.now) {
-            self.becomeReady(queue, ConsumerState.Delivery(sequence: element.sequence, entry: element.entry))
+            self.becomeReady(
+                queue,
+                ConsumerState.Delivery(sequence: element.sequence, entry: element.entry),
+                wasWaiting: true
+            )
         }
         self.scheduleRetries(queue, withheld)
         self.dispatchTouchedQueues()
@@ -125,6 +139,7 @@ extension Shard {
         guard let withheld = queue.pointee.withheld else { return 0 }
         var count = 0
         while let element = withheld.pointee.popFirst() {
+            queue.pointee.groups?.pointee.forgetWaiting(element.sequence)
             if isLogged {
                 self.logSettled(queue, element.sequence, element.entry.flags)
             }

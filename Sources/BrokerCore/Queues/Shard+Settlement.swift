@@ -107,12 +107,17 @@ extension Shard {
         serial: UInt64,
         _ outcome: SettleOutcome
     ) {
-        guard Int(id) < queue.pointee.consumers.count, let consumer = queue.pointee.consumers[Int(id)],
-            let delivery = consumer.pointee.outstanding.remove(serial)
-        else { return }
+        guard Int(id) < queue.pointee.consumers.count, let consumer = queue.pointee.consumers[Int(id)] else { return }
+        guard let delivery = consumer.pointee.outstanding.remove(serial) else {
+            self.settleLate(queue, consumer)
+            return
+        }
         queue.pointee.unacknowledged &-= 1
         switch outcome {
         case .acknowledge, .reject:
+            if queue.pointee.groups != nil {
+                self.settleInGroup(queue, delivery.sequence)
+            }
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
         case .requeue:

@@ -6,6 +6,8 @@ internal import DequeModule
 enum ShardWork {
     /// A queue drops what is expired or beyond its limits.
     case trim(QueueAddress)
+    /// A queue with groups goes on looking for messages that may be delivered.
+    case dispatch(QueueAddress)
 }
 
 extension Shard {
@@ -15,6 +17,10 @@ extension Shard {
         switch work {
         case .trim(let address):
             _ = self.queue(address)
+        case .dispatch(let address):
+            if let queue = self.queue(address) {
+                self.touch(queue)
+            }
         }
     }
 }

@@ -110,4 +110,6 @@ struct ConsumerRequest: Sendable {
     var priority: Int32
     var prefetchCount: UInt32
     var isGlobalLimited: Bool
+    /// How long acknowledgements may take, if the consumer's arguments say so; 0 is for ever.
+    var timeoutMilliseconds: UInt64?
 }

@@ -48,6 +48,12 @@ enum ShardLimits {
     static let snapshotPlaces: UInt64 = 1024
     /// Definitions in one record when they are told again.
     static let snapshotChanges = 1000
+    /// Messages of a queue with groups that are looked at in one turn.
+    static let groupedMessages = 4096
+    /// Consumers that are looked at for the least loaded one.
+    static let fairConsumers = 64
+    /// Open deliveries of a consumer beside others when the least loaded one gets the next message.
+    static let fairDeliveries = 256
     /// First allocation for a body that arrives in pieces; grows with what arrives.
     static let firstBodyAllocation = 128 * 1024
     /// Octets of messages buffered in one transaction before the channel is refused.

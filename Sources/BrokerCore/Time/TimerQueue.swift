@@ -8,6 +8,8 @@ enum ShardTimer {
     case closing(ConnectionID)
     /// Messages of a queue have waited long enough after they came back.
     case retries(QueueAddress)
+    /// Deliveries of a queue may have waited too long for their acknowledgement.
+    case acknowledgements(QueueAddress)
 }
 
 /// The deadlines of a shard, soonest first; ties in the order they were scheduled.
