@@ -111,9 +111,9 @@ class _Vandal:
         name = self._original.files[-1].name if is_newest else self._random.choice(self._original.files).name
         file, end = directory / name, self._original.ends[name]
         size = file.stat().st_size
-        # Mostly where there is something, sometimes in the header or behind the data.
-        low = self._random.choice((0, _HEADER, _HEADER, _HEADER, _HEADER))
-        place = self._random.randint(low, end + 64)
+        # Mostly where there is something, sometimes in the header, in the first definitions, or behind the data.
+        low, high = self._random.choice(((0, end), (_HEADER, _HEADER + 100), *[(_HEADER, end + 64)] * 6))
+        place = self._random.randint(low, high)
         with open(file, "r+b") as opened:
             ranges = getattr(self, "_" + kind)(opened, place, end, size)
         return _Damage(kind, file, ranges)
@@ -193,6 +193,8 @@ def _check(original: _Original, damage: _Damage, counts: Counter[str]) -> None:
     assert all(path == str(damage.file) for path, _, _ in reports), f"another file is reported: {log}"
     if numbers is None:
         assert hits_definitions and reports, f"the queue is gone: {log}"
+        served = re.search(r"(\d+) messages are of queue number 1, which nothing defines", log)
+        assert len(hit) > original.count - 9 or (served and int(served[1]) >= original.count - len(hit) - 1), log
         counts["definitions lost"] += 1
         return
     assert numbers == sorted(set(numbers)), "messages came twice, or in another order"

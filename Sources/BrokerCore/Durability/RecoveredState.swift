@@ -9,7 +9,8 @@ import AMQPProtocol
 ///    ``LogRecordType/snapshotEnd``, whole or torn, as long as older files are removed oldest first.
 /// 2. A record that throws has changed nothing.
 /// 3. Both ends of every binding are there, predeclared or recovered.
-/// 4. Records of queues that are not there, because they were deleted, change nothing but ``nextDurableID``.
+/// 4. Records of queues that are not there, because they were deleted, change nothing but ``nextDurableID`` and
+///    ``strays``.
 public struct RecoveredState: Sendable {
     /// A name in a virtual host.
     private struct Key: Hashable, Comparable {
@@ -56,6 +57,13 @@ public struct RecoveredState: Sendable {
 
     private static let predeclared = Set(VirtualHost.predeclared.map(\.name))
 
+    /// Messages for queues that no record defines, by the queue's number: not those that were settled, nor those of queues
+    /// known to be deleted.
+    ///
+    /// There are some when a definition was lost with damaged octets. A message that was on its way to a queue while that
+    /// was deleted is one, too.
+    public private(set) var strays: [UInt64: Int] = [:]
+
     /// Begins with what a broker has that never ran.
     public init() {}
 
@@ -77,6 +85,7 @@ public struct RecoveredState: Sendable {
             let record = try SettleRecord(payload)
             self.note(record.queue)
             self.queuesByNumber[record.queue]?.settle(record.ranges)
+            self.settleStrays(of: record)
         case .delivered:
             let record = try DeliveredRecord(payload)
             self.note(record.queue)
@@ -108,7 +117,10 @@ public struct RecoveredState: Sendable {
         for index in 0..<record.placeCount {
             let place = record.place(index)
             self.note(place.queue)
-            guard self.queuesByNumber[place.queue] != nil else { continue }
+            guard self.queuesByNumber[place.queue] != nil else {
+                self.strays[place.queue, default: 0] += 1
+                continue
+            }
             // One copy, made when the first queue wants it.
             let copy = message ?? record.message
             message = copy
@@ -133,6 +145,7 @@ public struct RecoveredState: Sendable {
             self.add(queue)
         case .removeQueue(let host, let name, let durableID):
             self.note(durableID)
+            self.strays[durableID] = nil
             // By name alone: another number is there only when records are read again, and then comes back later.
             self.removeQueue(Key(virtualHost: host, name: name))
         case .addBinding(let host, let binding):
@@ -146,6 +159,7 @@ public struct RecoveredState: Sendable {
     private mutating func add(_ queue: DurableQueue) {
         self.know(queue.virtualHost)
         self.note(queue.durableID)
+        self.strays[queue.durableID] = nil
         let key = Key(virtualHost: queue.virtualHost, name: queue.name)
         guard self.queueNumbers[key] != queue.durableID else { return }
         // Names and numbers are unique; when records are read again, the last one is right.
@@ -155,6 +169,12 @@ public struct RecoveredState: Sendable {
         }
         self.queueNumbers[key] = queue.durableID
         self.queuesByNumber[queue.durableID] = RecoveredQueue(queue)
+    }
+
+    private mutating func settleStrays(of record: SettleRecord) {
+        guard !self.strays.isEmpty, let count = self.strays[record.queue] else { return }
+        let settled = record.ranges.reduce(0) { $0 &+ Int(clamping: $1.count) }
+        self.strays[record.queue] = settled < count ? count - settled : nil
     }
 
     private mutating func removeQueue(_ key: Key) {

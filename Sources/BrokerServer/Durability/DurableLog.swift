@@ -54,20 +54,28 @@ final class DurableLog: Sendable {
                     throw StoreError(.damaged, .read, directory.path, "record at \(position.octets): \(error)")
                 }
             }
-            self.tell(report, logger)
+            self.tell(report, state, logger)
             return Opened(directory: directory, log: log, state: state)
         } catch {
             throw StartFailure("cannot use data directory \(path): \(error)")
         }
     }
 
-    private static func tell(_ report: RecoveryReport, _ logger: Logger) {
+    private static func tell(_ report: RecoveryReport, _ state: RecoveredState, _ logger: Logger) {
         for damage in report.damages {
             let kept = damage.keptAs.map { ", kept as \($0)" } ?? ""
             let what = damage.isCutOff ? "cut off" : "damaged"
             let rest = damage.isCutOff ? ", and what may have followed" : ""
             logger.error(
                 "\(damage.file) is \(what) at octet \(damage.offset): \(damage.lostBytes) octets lost\(rest)\(kept)"
+            )
+        }
+        for (queue, count) in state.strays.sorted(by: { $0.key < $1.key }) where !report.damages.isEmpty {
+            logger.error(
+                """
+                \(count) messages are of queue number \(queue), which nothing defines: they are not served; \
+                its definition was in the damaged octets, or it was being deleted
+                """
             )
         }
         logger.info("read \(report.records) records, \(report.octets) octets, of the commit log")

@@ -91,6 +91,26 @@ import Testing
         #expect(lines == ["queue / q id 2 next 0 count 0"])
     }
 
+    /// Whoever has lost a definition must know what went with it.
+    @Test func countsMessagesOfQueuesThatNothingDefines() throws {
+        var state = RecoveredState()
+        try state.apply(.queue("q", 1))
+        for sequence in 1...5 as ClosedRange<UInt64> {
+            try state.apply(.publish("a", [self.at(1, sequence), self.at(2, sequence), self.at(3, sequence)]))
+        }
+        #expect(state.strays == [2: 5, 3: 5])
+        try state.apply(.settle(1, [SequenceRange(1, 1)]))
+        try state.apply(.settle(2, [SequenceRange(1, 2)]))
+        #expect(state.strays == [2: 3, 3: 5])
+        try state.apply(.topology(.removeQueue(virtualHost: "/", "gone", durableID: 3)))
+        #expect(state.strays == [2: 3])
+        try state.apply(.settle(2, [SequenceRange(3, 9)]))
+        #expect(state.strays == [:])
+        try state.apply(.publish("a", [self.at(4, 1)]))
+        try state.apply(.queue("late", 4))
+        #expect(state.strays == [:])
+    }
+
     @Test func dropsBindingsWithTheirEnds() throws {
         let between = BindingDefinition(
             source: "e",
