@@ -58,6 +58,11 @@ public protocol StoreFile: AnyObject {
     /// Writes zeros up to `end`, from `start`, and takes the room for them first. Durable only after `sync`.
     func fillWithZeros(from start: UInt64, to end: UInt64) throws(StoreError)
 
+    /// Takes the room for a new file of that size, which reads as zeros. Durable only after `sync`.
+    ///
+    /// Quick where the system can; elsewhere zeros are written.
+    func reserve(size: UInt64) throws(StoreError)
+
     /// Makes what was written, and the size, durable. After a failure nothing may be assumed, not even by a second call.
     func sync() throws(StoreError)
 

@@ -115,6 +115,13 @@ final class SystemFile: StoreFile {
         }
     }
 
+    func reserve(size: UInt64) throws(StoreError) {
+        let result = SystemCall.reserve(self.descriptor, from: 0, count: size)
+        guard result >= 0 else { throw SystemCall.error(result, .fill, self.path) }
+        // Where the system cannot, the file has not grown.
+        try self.fillWithZeros(from: self.size(), to: size)
+    }
+
     func sync() throws(StoreError) {
         let result = SystemCall.syncData(self.descriptor)
         guard result >= 0 else { throw SystemCall.error(result, .sync, self.path) }

@@ -24,7 +24,17 @@ struct CurrentFile {
     var room: UInt64 { self.capacity - self.end }
 }
 
+/// A spare file that is being made, under a name of its own: it has its full size, and its first octets are zeros on the
+/// disk, which makes writing to them cheaper.
+struct UnfinishedSpare {
+    let file: any StoreFile
+    var filledBytes: UInt64
+}
+
 extension CommitLog {
+    /// Octets of a spare file that are written at a time, so that a commit never waits long for it.
+    private static let sparePieceBytes: UInt64 = 1 << 20
+
     func path(_ name: String) -> String { "\(self.directory)/\(name)" }
 
     // MARK: The next file
@@ -65,17 +75,38 @@ extension CommitLog {
         )
     }
 
-    /// Makes a spare file now, so that no commit has to wait for it.
+    /// Makes the next piece of a spare file, so that no commit has to wait for it; returns whether there is more to do.
     ///
-    /// Does nothing if there is one.
-    ///
-    /// Writes and syncs a whole file of zeros; a full disk leaves things as they were.
-    public func prepareSpare() throws(StoreError) {
-        guard self.spares.isEmpty, self.options.spareFiles > 0 else { return }
-        let sequence = self.nextSequence
-        _ = try self.makeFile(LogFileName.spare(sequence), capacity: self.options.fileBytes)
-        try self.syncNames()
-        self.spares.append(SpareFile(sequence: sequence))
+    /// Writes and syncs a megabyte of zeros at most. A full disk leaves things as they were.
+    public func prepareSpare() throws(StoreError) -> Bool {
+        guard self.spares.isEmpty, self.options.spareFiles > 0 else { return false }
+        let capacity = self.options.fileBytes
+        let path = self.path(LogFileName.unfinished)
+        do throws(StoreError) {
+            if self.unfinishedSpare == nil {
+                let file = try self.files.open(path, .replace)
+                try file.reserve(size: capacity)
+                self.unfinishedSpare = UnfinishedSpare(file: file, filledBytes: 0)
+            }
+            guard var spare = self.unfinishedSpare else { return false }
+            let end = min(spare.filledBytes + Self.sparePieceBytes, capacity)
+            try spare.file.fillWithZeros(from: spare.filledBytes, to: end)
+            try spare.file.sync()
+            spare.filledBytes = end
+            self.unfinishedSpare = spare
+            guard end == capacity else { return true }
+            let sequence = self.nextSequence
+            try self.files.rename(path, to: self.path(LogFileName.spare(sequence)))
+            try self.syncNames()
+            self.unfinishedSpare = nil
+            self.spares.append(SpareFile(sequence: sequence))
+            return false
+        } catch {
+            self.unfinishedSpare = nil
+            // Its room is better used by whoever made the disk full; if it cannot be removed, the next start does it.
+            if error.reason == .noSpace { try? self.files.remove(path) }
+            throw error
+        }
     }
 
     /// Whether a change of files is near and would have to make one.
@@ -104,12 +135,22 @@ extension CommitLog {
         return CurrentFile(file: file, sequence: sequence, capacity: capacity, end: UInt64(LogFileHeader.size))
     }
 
-    /// Writes a file of zeros and gives it its name when its content is durable, so that no file of a log is ever too short.
+    /// Makes a file and gives it its name when its size is durable, so that no file of a log is ever too short.
+    ///
+    /// It is not written first: a commit waits for it.
     private func makeFile(_ name: String, capacity: UInt64) throws(StoreError) -> any StoreFile {
         let unfinished = self.path(LogFileName.unfinished)
+        // Whoever needs a file now takes what there is of a spare one.
+        let begun = capacity == self.options.fileBytes ? self.unfinishedSpare?.file : nil
+        self.unfinishedSpare = nil
         do throws(StoreError) {
-            let file = try self.files.open(unfinished, .replace)
-            try file.fillWithZeros(from: 0, to: capacity)
+            let file: any StoreFile
+            if let begun {
+                file = begun
+            } else {
+                file = try self.files.open(unfinished, .replace)
+                try file.reserve(size: capacity)
+            }
             try file.sync()
             try self.files.rename(unfinished, to: self.path(name))
             // By its new name, for errors to come.

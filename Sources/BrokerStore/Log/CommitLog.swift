@@ -27,6 +27,8 @@ public final class CommitLog {
     var held: [HeldFile] = []
     /// Files to be used again, oldest first.
     var spares: [SpareFile] = []
+    /// The next spare file, as far as it has come.
+    var unfinishedSpare: UnfinishedSpare?
     /// The file that is written to, and where its next record goes.
     var current: CurrentFile?
     /// A file that has its name already but no synced header: where a full disk interrupted the change of files.
@@ -72,7 +74,7 @@ public final class CommitLog {
     /// Octets on disk: files with records, and spare ones.
     public var heldBytes: UInt64 {
         self.held.reduce(0) { $0 + $1.capacity } + UInt64(self.spares.count) * self.options.fileBytes
-            + (self.begun?.capacity ?? 0)
+            + (self.begun?.capacity ?? 0) + (self.unfinishedSpare == nil ? 0 : self.options.fileBytes)
     }
 
     // MARK: Appending

@@ -1,6 +1,6 @@
 /// The names in a log's directory.
 enum LogFileName {
-    /// What is being zero-filled; worthless after a crash.
+    /// What is being made; worthless after a crash.
     static let unfinished = "log-new"
 
     private static let logPrefix = "log-"

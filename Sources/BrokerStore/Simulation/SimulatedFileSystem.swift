@@ -355,6 +355,8 @@ private final class SimulatedFile: StoreFile {
         try self.system.write(self, [UInt8](repeating: 0, count: Int(end - start)), at: start, .fill)
     }
 
+    func reserve(size: UInt64) throws(StoreError) { try self.fillWithZeros(from: 0, to: size) }
+
     func sync() throws(StoreError) { try self.system.sync(self) }
 
     func lock() throws(StoreError) -> Bool {

@@ -51,8 +51,8 @@ final class LogWriterThread: @unchecked Sendable {
         do throws(StoreError) {
             self.look(sleeping: false)
             if self.isIdle {
-                try self.useQuietMoment()
-                if sleeping { self.look(sleeping: true) }
+                let hasMore = try self.useQuietMoment()
+                if sleeping { self.look(sleeping: !hasMore) }
             }
             try self.work()
             if !self.mustStop { return true }
@@ -153,14 +153,17 @@ final class LogWriterThread: @unchecked Sendable {
         self.stagedCount = 0
     }
 
-    /// Before sleep: proves to a later start that all is synced, and makes the next file if this one is half full.
-    private func useQuietMoment() throws(StoreError) {
-        guard !self.isFull else { return }
+    /// Before sleep: proves to a later start that all is synced, and makes a piece of the next file if this one is half
+    /// full; returns whether there is more to do.
+    private func useQuietMoment() throws(StoreError) -> Bool {
+        guard !self.isFull else { return false }
+        var hasMore = false
         try self.unlessFull { () throws(StoreError) in
             try self.log.mark()
-            if self.log.wantsSpare { try self.log.prepareSpare() }
+            if self.log.wantsSpare { hasMore = try self.log.prepareSpare() }
         }
         self.publish()
+        return hasMore
     }
 
     /// Does what can wait until there is room.

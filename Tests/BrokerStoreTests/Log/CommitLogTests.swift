@@ -188,11 +188,34 @@ import Testing
     @Test func sparesAreMadeAhead() throws {
         let bench = try LogWorkbench()
         try bench.commit(10)
-        try bench.log.prepareSpare()
-        try bench.log.prepareSpare()
+        #expect(try !bench.log.prepareSpare())
+        #expect(try !bench.log.prepareSpare())
         #expect(bench.log.heldBytes == 2 * 4096)
         let writes = bench.disk.count(.write)
         try bench.commit(3050)
         #expect(bench.disk.count(.write) == writes + 2, "header and record; no zeros")
+    }
+
+    @Test func sparesAreMadeInPieces() throws {
+        let bench = try LogWorkbench(fileBytes: 5 << 19)
+        try bench.commit(10)
+        #expect(try bench.log.prepareSpare())
+        #expect(try bench.log.prepareSpare())
+        #expect(try bench.disk.names(in: LogWorkbench.directory).filter { $0.hasPrefix("spare") }.isEmpty)
+        #expect(try !bench.log.prepareSpare())
+        #expect(try bench.disk.names(in: LogWorkbench.directory).filter { $0.hasPrefix("spare") }.count == 1)
+    }
+
+    @Test func whoeverNeedsAFileTakesAnUnfinishedSpare() throws {
+        var bench = try LogWorkbench(fileBytes: 5 << 19)
+        var expected = try bench.commit((5 << 19) - 8192)
+        #expect(try bench.log.prepareSpare())
+        let writes = bench.disk.count(.write)
+        expected += try bench.commit(10_000)
+        #expect(bench.disk.count(.write) == writes + 2, "header and record; it has its size already")
+        expected += try bench.commit(10)
+        try bench.log.close()
+        try bench.reopen()
+        #expect(bench.recovered == expected)
     }
 }

@@ -35,7 +35,7 @@ import Testing
                 try bench.log.commit(synced: step % 5 != 3)
                 if step % 5 != 3 { account.committed = account.appended.count }
                 if step % 3 == 1 { try bench.log.mark() }
-                if step == 4 { try bench.log.prepareSpare() }
+                if step == 4 { _ = try bench.log.prepareSpare() }
                 if step % 4 == 3 {
                     let position = account.appended[account.committed * 2 / 3].position
                     account.released = position
