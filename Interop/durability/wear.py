@@ -19,7 +19,7 @@ from clients import open_channel
 from confirms import Confirms
 from martlet import Martlet
 from rounds import LIMIT, ROUNDS, SEED, tell
-from scenarios import scenario
+from scenarios import eventually, scenario
 
 _QUEUE = "durability.wear"
 _MARK = re.compile(rb"<(\d{6}):(\d{7})>")
@@ -70,6 +70,8 @@ class _Original:
                 channel.publish(_body(number, size), key=_QUEUE, delivery_mode=2)
                 while len(confirms) >= (1 if number >= len(sizes) - _LAST else 40):
                     confirms.take(channel.expect("basic.ack", timeout=20))
+            # A quiet moment is marked, so that what is damaged before it is known to have been whole.
+            eventually(lambda: self._is_marked(_body(len(sizes) - 1, sizes[-1])))
             assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
         self.files = sorted(path for path in directory.iterdir() if path.name.startswith("log-0"))
         #: By file: from where to where each message's record reaches, with what stands before it; and the end of data.
@@ -84,6 +86,10 @@ class _Original:
             self.places[path.name], self.ends[path.name] = places, len(octets.rstrip(b"\0"))
         found = sorted(number for places in self.places.values() for _, _, number in places)
         assert found == list(range(self.count)), "the log does not hold every message once"
+
+    def _is_marked(self, body: bytes) -> bool:
+        octets = max(path for path in self.directory.iterdir() if path.name.startswith("log-0")).read_bytes()
+        return any(octets[octets.index(body) + len(body) :])
 
     def copy(self, directory: Path) -> None:
         """Copies it; zeros take no room."""
