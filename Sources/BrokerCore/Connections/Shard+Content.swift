@@ -176,6 +176,19 @@ struct IncomingMessage {
     /// Memory laid out as a large ``MessageRecord`` that the store may take over.
     var ownBuffer: UnsafeMutableRawPointer?
 
+    /// Deaths that a client has put into its headers; the flags of ``QueueEntry/Flags/ownDeaths``.
+    var deathFlags: QueueEntry.Flags = []
+
+    /// What queues remember of it.
+    @inline(__always)
+    var flags: QueueEntry.Flags {
+        var flags: QueueEntry.Flags = self.deliveryMode == 2 ? .persistent : []
+        if self.propertyFlags & PropertyFlags.expiration != 0 {
+            flags.insert(.hasExpiration)
+        }
+        return flags.union(self.deathFlags)
+    }
+
     /// The message's parts.
     var view: MessageView {
         MessageView(

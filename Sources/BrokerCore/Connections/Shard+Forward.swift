@@ -15,6 +15,9 @@ extension Shard {
         if !self.remoteShards.isEmpty {
             self.remoteShards.removeAll(keepingCapacity: true)
         }
+        let isTimed = flags.contains(.hasExpiration)
+        let time = isTimed ? self.timeToLive(self.store.record(slot).view, flags) : Self.unlimited
+        var isRejected = false
         for target in targets {
             if target.shard == self.index {
                 guard let queue = self.queue(target) else {
@@ -22,6 +25,10 @@ extension Shard {
                         self.store.retain(slot)
                         self.arrive(slot, flags, at: station, task)
                     }
+                    continue
+                }
+                if queue.pointee.hasFeatures || isTimed {
+                    self.admit(queue, self.store.record(slot).view, flags, timeToLive: time, &isRejected)
                     continue
                 }
                 if queue.pointee.isLogged && flags.contains(.persistent) {
@@ -39,7 +46,10 @@ extension Shard {
             answers += 1
             self.logPlaced(slot, flags, from: channel)
         }
-        let sequence = self.sequence(answers: answers, channel)
+        if !self.admitted.isEmpty {
+            self.enqueueAdmitted(slot, flags, timeToLive: time)
+        }
+        let sequence = self.sequence(answers: answers, isRejected: isRejected, channel)
         if isLogged {
             self.waitForLog(channel, sequence)
         }
@@ -51,18 +61,33 @@ extension Shard {
     }
 
     /// How other shards name a publish when they answer; 0 asks for no answer.
-    private func sequence(answers: Int, _ channel: UnsafeMutablePointer<ChannelState>) -> UInt64 {
+    ///
+    /// `isRejected` when a queue of this shard has refused it.
+    private func sequence(
+        answers: Int,
+        isRejected: Bool,
+        _ channel: UnsafeMutablePointer<ChannelState>
+    ) -> UInt64 {
         switch channel.pointee.mode {
         case .plain:
             return 0
         case .confirm:
             guard answers > 0 else {
-                channel.pointee.confirms.addSettled()
-                self.confirmsChanged(channel)
+                if isRejected {
+                    self.rejectPublish(channel)
+                } else {
+                    self.settlePublish(channel)
+                }
                 return 0
             }
-            return channel.pointee.confirms.addOpen(count: UInt32(answers))
+            guard isRejected else { return channel.pointee.confirms.addOpen(count: UInt32(answers)) }
+            let sequence = channel.pointee.confirms.addOpen(count: UInt32(answers) + 1)
+            channel.pointee.confirms.answer(sequence, isRejected: true)
+            return sequence
         case .transaction:
+            if isRejected {
+                channel.pointee.transaction?.isRejected = true
+            }
             return .max
         }
     }
@@ -98,7 +123,7 @@ extension Shard {
         sequence: UInt64,
         from channel: UnsafeMutablePointer<ChannelState>
     ) {
-        let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
+        let flags = message.flags
         let base = self.beginForward(
             message.view,
             flags,

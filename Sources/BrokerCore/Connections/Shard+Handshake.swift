@@ -307,6 +307,12 @@ extension Shard {
             self.fireRetries(address)
         case .acknowledgements(let address):
             self.fireAckTimeouts(address)
+        case .expiry(let queue):
+            self.expiryTimerFired(queue)
+        case .lease(let queue):
+            self.leaseTimerFired(queue)
+        case .stuckDeaths(let queue):
+            self.retryStuckDeaths(queue)
         }
     }
 

@@ -6,6 +6,8 @@ struct PublishRewrite {
     var extraKeys: [[UInt8]] = []
     /// The properties to store instead of the ones that came.
     var properties: [UInt8]?
+    /// The headers have deaths in them.
+    var hasDeaths = false
 }
 
 /// The properties a broker looks at: expiration, user-id, CC and BCC, reply-to.
@@ -33,9 +35,10 @@ extension Shard {
         }
         if let range = scan.headers {
             let table = UnsafeRawBufferPointer(rebasing: properties[range])
-            if Self.mentionsCopies(table) {
+            if Self.mentionsSpecialHeaders(table) {
                 decoded = decode()
                 guard let headers = decoded?.headers else { return refused("malformed headers") }
+                rewrite.hasDeaths = headers["x-death"] != nil
                 for name: ShortString in ["CC", "BCC"] {
                     guard let value = headers[name] else { continue }
                     guard let keys = Self.routingKeys(value) else {
@@ -99,18 +102,27 @@ extension Shard {
             return "{value_negative,-\(value.value)}"
         }
         if value.isHuge || value.value > 315_360_000_000 {
-            return "{value_too_big,\(String(decoding: number, as: UTF8.self))}"
+            let value = String(decoding: number, as: UTF8.self)
+            // Erlang breaks terms that would go beyond its 80th column.
+            let column = "invalid expiration '': ".utf8.count + expiration.count
+            let isLong = column + "{value_too_large,}".utf8.count + value.utf8.count > 80
+            return "{value_too_large,\(isLong ? "\n" + String(repeating: " ", count: column + 1) : "")\(value)}"
         }
         return nil
     }
 
-    /// Whether an encoded header table has a key `CC` or `BCC`; walks names only by searching their bytes, so that it
-    /// may be wrong towards yes.
-    private static func mentionsCopies(_ table: UnsafeRawBufferPointer) -> Bool {
+    /// Whether an encoded header table has a key `CC`, `BCC` or `x-death`; walks names only by searching their bytes, so
+    /// that it may be wrong towards yes.
+    private static func mentionsSpecialHeaders(_ table: UnsafeRawBufferPointer) -> Bool {
         var index = 0
         while index + 2 < table.count {
             if table[index + 1] == UInt8(ascii: "C"), table[index + 2] == UInt8(ascii: "C"),
                 table[index] == 2 || table[index] == UInt8(ascii: "B")
+            {
+                return true
+            }
+            if table[index] == 7, table[index + 1] == UInt8(ascii: "x"), table[index + 2] == UInt8(ascii: "-"),
+                table[(index + 1)...].starts(with: "x-death".utf8)
             {
                 return true
             }

@@ -6,6 +6,8 @@ internal import AMQPProtocol
 enum PublishCompletion {
     /// Nobody waits for it.
     case nothing
+    /// A dead message of a queue of this shard can go.
+    case deadLetter(QueueAddress, sequence: UInt64, DeathReason)
 }
 
 /// How far a publish without a channel has come when ``Shard/publishInternally(_:_:to:then:)`` returns.
@@ -143,42 +145,34 @@ extension Shard {
 
     /// Gives a message to those of its queues that live here; returns whether one refused it.
     private func publishHere(_ message: MessageView, _ flags: QueueEntry.Flags, to targets: [QueueAddress]) -> Bool {
-        var slot: UInt32?
+        var isRejected = false
+        let time = self.timeToLive(message, flags)
         for target in targets where target.shard == self.index {
             guard let queue = self.queue(target) else {
                 if let (station, task) = Station.at(target) {
-                    slot.map { self.store.retain($0) }
-                    let stored = slot ?? self.storeCopy(message)
-                    slot = stored
-                    self.arrive(stored, flags, at: station, task)
+                    self.arrive(self.storeCopy(message), flags, at: station, task)
                 }
                 continue
             }
-            if queue.pointee.isLogged && flags.contains(.persistent) {
-                self.notePlace(queue)
-            }
-            if let slot {
-                self.store.retain(slot)
-                self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
-            } else {
-                let stored = self.storeCopy(message)
-                slot = stored
-                self.enqueue(queue, QueueEntry(slot: stored, flags: flags))
-            }
+            self.admit(queue, message, flags, timeToLive: time, &isRejected)
         }
         if !self.log.places.isEmpty {
             self.logMessage(message, flags)
         }
-        return false
+        guard !self.admitted.isEmpty else { return isRejected }
+        let slot = self.storeCopy(message)
+        self.enqueueAdmitted(slot, flags, timeToLive: time)
+        self.store.release(slot)
+        return isRejected
     }
 
-    /// Copies a message into the store, with one reference.
-    func storeCopy(_ message: MessageView) -> UInt32 {
+    /// Copies a message into the store.
+    func storeCopy(_ message: MessageView, references: UInt32 = 1) -> UInt32 {
         let (slot, record) = self.store.add(
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize,
-            references: 1
+            references: references
         )
         let names = record.names
         Bytes.copy(names, message.names, message.namesSize)
@@ -215,12 +209,16 @@ extension Shard {
             return
         }
         self.complete(completion, isRejected: isRejected)
+        // There is room again for those who held back.
+        self.runDeaths()
     }
 
     /// Does what was to be done when all queues have answered.
     private func complete(_ completion: PublishCompletion, isRejected: Bool) {
         switch completion {
         case .nothing: break
+        case .deadLetter(let queue, let sequence, let reason):
+            self.deadLetterAnswered(queue, sequence, reason, isRejected: isRejected)
         }
     }
 }

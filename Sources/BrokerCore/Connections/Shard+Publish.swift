@@ -122,7 +122,12 @@ extension Shard {
             let queue = channel.pointee.route.localQueue
         {
             // The usual publisher: the same exchange and key as last time, one queue, on this shard.
-            let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
+            let flags = message.flags
+            if queue.pointee.hasFeatures && self.refuses(queue, bodySize: message.bodySize) {
+                self.dropRefused(queue, message.view, flags)
+                self.rejectPublish(channel)
+                return false
+            }
             if self.handOver(message.view, flags, queue) {
                 self.settlePublish(channel)
                 return false
@@ -201,6 +206,7 @@ extension Shard {
             guard let scan = try? PropertyScan.scan(properties) else { return false }
             headerRange = scan.headers
             problem = self.inspect(properties, scan, channel, &rewritten)
+            message.deathFlags = rewritten.hasDeaths ? .ownDeaths(0) : []
         }
         self.routeTargets.reset()
         if message.exchange.isEmpty, let reply = ReplyAddress(message.routingKey) {
@@ -295,7 +301,7 @@ extension Shard {
         targets: UnsafeBufferPointer<QueueAddress>,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
-        let flags: QueueEntry.Flags = message.deliveryMode == 2 ? .persistent : []
+        let flags = message.flags
         let isReturned = message.isMandatory && (targets.isEmpty || message.isUnroutable)
         if isReturned && channel.pointee.mode != .transaction {
             self.returnMessage(message.view, channel)
@@ -330,6 +336,14 @@ extension Shard {
     func settlePublish(_ channel: UnsafeMutablePointer<ChannelState>) {
         if channel.pointee.mode == .confirm {
             channel.pointee.confirms.addSettled()
+            self.confirmsChanged(channel)
+        }
+    }
+
+    /// A publish that a queue has refused.
+    func rejectPublish(_ channel: UnsafeMutablePointer<ChannelState>) {
+        if channel.pointee.mode == .confirm {
+            channel.pointee.confirms.addRejected()
             self.confirmsChanged(channel)
         }
     }

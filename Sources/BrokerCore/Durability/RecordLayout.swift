@@ -9,7 +9,7 @@
 ///
 /// All numbers are little-endian and at multiples of their size, so that they are written by plain stores.
 enum RecordLayout {
-    /// The version of every record we write, and the only one we read.
+    /// The version of every record we write, and the only one we read, where the record does not say otherwise.
     static let version: UInt8 = 1
     /// Octets of a pair of 64-bit numbers.
     static let pairSize = 16
@@ -35,10 +35,18 @@ enum RecordLayout {
     }
 
     /// Refuses other versions, and payloads without the fixed part.
-    static func check(_ payload: UnsafeRawBufferPointer, fixedSize: Int) throws(RecordError) {
+    ///
+    /// Returns the version; `newest` is the newest one that the caller reads.
+    @discardableResult
+    static func check(
+        _ payload: UnsafeRawBufferPointer,
+        fixedSize: Int,
+        newest: UInt8 = RecordLayout.version
+    ) throws(RecordError) -> UInt8 {
         guard let version = payload.first else { throw .damaged }
-        guard version == self.version else { throw .unknownVersion(version) }
+        guard version >= 1, version <= newest else { throw .unknownVersion(version) }
         guard payload.count >= fixedSize else { throw .damaged }
+        return version
     }
 
     /// Writes ranges one after the other.

@@ -11,6 +11,8 @@ struct RecoveredQueue {
         let sequence: UInt64
         /// Nil once it is settled.
         var message: RecoveredMessage?
+        /// When it must leave, in milliseconds since 1970; 0 is never.
+        let deadline: UInt64
     }
 
     /// A live message.
@@ -25,6 +27,8 @@ struct RecoveredQueue {
         var deliveryCount: UInt16 = 0
         /// When it may be delivered again, in milliseconds since 1970; 0 is at once.
         var retryAtMilliseconds: UInt64 = 0
+        /// When it must leave the queue, in milliseconds since 1970; 0 is never.
+        let deadline: UInt64
     }
 
     /// What was declared.
@@ -63,7 +67,8 @@ struct RecoveredQueue {
                     message: $0,
                     isRedelivered: entry.sequence < deliveredUpTo || count > 0,
                     deliveryCount: count,
-                    retryAtMilliseconds: known?.retryAtMilliseconds ?? 0
+                    retryAtMilliseconds: known?.retryAtMilliseconds ?? 0,
+                    deadline: entry.deadline
                 )
             }
         }
@@ -80,20 +85,20 @@ struct RecoveredQueue {
     // MARK: Changing
 
     /// Puts a message in its place; one that is there stays.
-    mutating func insert(_ message: RecoveredMessage, at sequence: UInt64) {
+    mutating func insert(_ message: RecoveredMessage, at sequence: UInt64, deadline: UInt64 = 0) {
         // The reader refuses the one sequence that has none after it.
         self.nextSequence = max(self.nextSequence, sequence + 1)
         guard let last = self.entries.last, last.sequence >= sequence else {
-            self.entries.append(Entry(sequence: sequence, message: message))
+            self.entries.append(Entry(sequence: sequence, message: message, deadline: deadline))
             self.count += 1
             return
         }
         // Only records that are read again are out of order.
         let index = self.index(of: sequence)
         if self.entries[index].sequence != sequence {
-            self.entries.insert(Entry(sequence: sequence, message: message), at: index)
+            self.entries.insert(Entry(sequence: sequence, message: message, deadline: deadline), at: index)
         } else if self.entries[index].message == nil {
-            self.entries[index].message = message
+            self.entries[index] = Entry(sequence: sequence, message: message, deadline: deadline)
         } else {
             return
         }
@@ -169,9 +174,10 @@ struct RecoveredQueue {
         guard index < self.entries.count, self.entries[index].sequence == record.from,
             let message = self.entries[index].message
         else { return }
+        let deadline = self.entries[index].deadline
         self.drop(index)
         self.trim()
-        self.insert(message, at: record.to)
+        self.insert(message, at: record.to, deadline: deadline)
         self.returned[record.to] = Returned(deliveryCount: record.deliveryCount)
     }
 

@@ -124,7 +124,7 @@ public struct RecoveredState: Sendable {
             // One copy, made when the first queue wants it.
             let copy = message ?? record.message
             message = copy
-            self.queuesByNumber[place.queue]?.insert(copy, at: place.sequence)
+            self.queuesByNumber[place.queue]?.insert(copy, at: place.sequence, deadline: place.deadline)
         }
     }
 

@@ -42,8 +42,8 @@ extension Shard {
                 channel.pointee.confirms.answer(sequence, isRejected: false)
             }
             self.confirmsChanged(channel)
-        case .accepted(let origin, let sequence):
-            self.sendAccepted(origin, sequence)
+        case .accepted(let origin, let sequence, let isRejected):
+            self.sendAccepted(origin, sequence, isRejected: isRejected)
         case .commit(let address):
             guard let channel = self.channel(address) else { return }
             self.commitAnswered(channel, isRejected: false)
@@ -104,16 +104,19 @@ extension Shard {
     /// Writes a message with the places it gets, ``ShardLog/places``.
     func logMessage(_ message: MessageView, _ flags: QueueEntry.Flags) {
         let count = self.log.places.count
+        let isTimed = self.log.isTimed || !flags.isDisjoint(with: .ownDeaths)
         let size = PublishRecord.size(
             queues: count,
+            isTimed: isTimed,
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize
         )
         let base = self.appendLog(.publish, size: size)
         self.log.places.withUnsafeBufferPointer { places in
-            PublishRecord.write(message, flags: flags, places: places, at: base)
+            PublishRecord.write(message, flags: flags, places: places, isTimed: isTimed, at: base)
         }
+        self.log.isTimed = false
         self.log.places.removeAll(keepingCapacity: true)
     }
 
@@ -135,10 +138,27 @@ extension Shard {
         }
     }
 
-    /// Notes the place a message is about to get in a queue.
+    /// Notes the place a message is about to get in a queue; `timeToLive` is what its own expiration gives it.
     @inline(__always)
-    func notePlace(_ queue: UnsafeMutablePointer<QueueState>) {
-        self.log.places.append(DurablePlace(queue: queue.pointee.info.durableID, sequence: queue.pointee.nextSequence))
+    func notePlace(_ queue: UnsafeMutablePointer<QueueState>, timeToLive: UInt64 = Shard.unlimited) {
+        var place = DurablePlace(queue: queue.pointee.info.durableID, sequence: queue.pointee.nextSequence)
+        if queue.pointee.hasFeatures || timeToLive != Self.unlimited {
+            self.setDeadline(of: &place, queue, timeToLive)
+        }
+        self.log.places.append(place)
+    }
+
+    @inline(never)
+    private func setDeadline(
+        of place: inout DurablePlace,
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ own: UInt64
+    ) {
+        let time = self.timeToLive(queue, own)
+        guard time != Self.unlimited else { return }
+        // 0 means that there is none.
+        place.deadline = max(self.epochMilliseconds(at: self.now.advanced(milliseconds: time)), 1)
+        self.log.isTimed = true
     }
 
     /// Writes a message that has got its places and counts it against its connection's window.
@@ -187,8 +207,8 @@ extension Shard {
     }
 
     /// Answers a publish of another shard when the batch under way is durable.
-    func waitToAccept(_ origin: ChannelAddress, _ sequence: UInt64) {
-        self.wait(.accepted(origin, sequence: sequence))
+    func waitToAccept(_ origin: ChannelAddress, _ sequence: UInt64, isRejected: Bool) {
+        self.wait(.accepted(origin, sequence: sequence, isRejected: isRejected))
     }
 
     /// Answers a commit of this shard when the batch under way is durable.

@@ -106,6 +106,11 @@ extension Shard {
             if message.isRedelivered {
                 flags.insert(.redelivered)
             }
+            if message.deadline != 0 {
+                flags.insert(.hasDeadline)
+                let deadline = self.wallClock.instant(epochMilliseconds: message.deadline)
+                self.addDeadline(queue, message.sequence, deadline)
+            }
             flags.deliveryCount = message.deliveryCount
             let entry = QueueEntry(slot: self.store(message.message), flags: flags)
             if message.retryAtMilliseconds > self.epochMilliseconds(at: self.now) {
@@ -117,13 +122,19 @@ extension Shard {
                     ConsumerState.Delivery(sequence: message.sequence, entry: entry),
                     until: self.wallClock.instant(epochMilliseconds: message.retryAtMilliseconds)
                 )
-            } else if hasLevels {
+                continue
+            }
+            self.noteReady(queue, entry, 1)
+            if hasLevels {
                 queue.pointee.restoreToLevel(message.sequence, entry)
             } else if isInRow {
                 queue.pointee.ready.append(entry)
             } else {
                 queue.pointee.restoreAside(message.sequence, entry)
             }
+        }
+        if queue.pointee.settings.isLimited {
+            self.dropHead(queue)
         }
     }
 

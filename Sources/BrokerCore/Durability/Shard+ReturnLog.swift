@@ -56,7 +56,13 @@ extension Shard {
     /// A message gets another place while live state is told again: whole, because where it was may not have been told yet
     /// and where it is may not be told any more.
     func logAgain(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery, to sequence: UInt64) {
-        self.log.places.append(DurablePlace(queue: queue.pointee.info.durableID, sequence: sequence))
+        var place = DurablePlace(queue: queue.pointee.info.durableID, sequence: sequence)
+        if delivery.entry.flags.contains(.hasDeadline) {
+            let deadline = queue.pointee.expiry.deadline(of: delivery.sequence)
+            place.deadline = deadline.map { self.epochMilliseconds(ofDeadline: $0) } ?? 1
+            self.log.isTimed = true
+        }
+        self.log.places.append(place)
         self.logMessage(self.store.record(delivery.entry.slot).view, delivery.entry.flags)
         self.logReturned(queue, ConsumerState.Delivery(sequence: sequence, entry: delivery.entry))
         self.logSettled(queue, delivery.sequence, delivery.entry.flags)

@@ -10,7 +10,7 @@ struct ShardLog {
         /// A channel of this shard in confirm mode: its publishes from `first` on.
         case confirms(ChannelAddress, first: UInt64, count: UInt64)
         /// A channel of another shard, in confirm mode or committing.
-        case accepted(ChannelAddress, sequence: UInt64)
+        case accepted(ChannelAddress, sequence: UInt64, isRejected: Bool)
         /// A channel of this shard that commits.
         case commit(ChannelAddress)
         /// A channel of some shard that has purged a queue.
@@ -44,6 +44,8 @@ struct ShardLog {
     var deliveredQueues: [UnsafeMutablePointer<QueueState>] = []
     /// Durable queues of this shard a message goes to, with the place it gets there; kept for its memory.
     var places: [DurablePlace] = []
+    /// One of ``places`` has a deadline.
+    var isTimed = false
 
     init(isOn: Bool) {
         self.isOn = isOn

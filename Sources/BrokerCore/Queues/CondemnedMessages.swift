@@ -16,7 +16,7 @@ final class CondemnedMessages {
     let purge: Purge?
     private var ready: EntryRing
     private var headSequence: UInt64
-    private var requeued: RequeueHeap
+    private var requeued: OrderedEntries
     private var levels: UnsafeMutablePointer<PriorityLevels>?
     private var outstanding: SparseRing<ConsumerState.Delivery>
 
@@ -31,13 +31,13 @@ final class CondemnedMessages {
         self.purge = purge
         self.headSequence = queue.pointee.headSequence
         self.ready = EntryRing(counting: memory)
-        self.requeued = RequeueHeap(counting: memory)
+        self.requeued = OrderedEntries(counting: memory)
         self.outstanding = SparseRing(counting: memory)
         queue.pointee.headSequence = queue.pointee.nextSequence
         swap(&self.ready, &queue.pointee.ready)
         swap(&self.requeued, &queue.pointee.requeued)
         self.levels = queue.pointee.takeLevels()
-        queue.pointee.asideCount = 0
+        queue.pointee.noteEmptied()
     }
 
     /// Takes away what a consumer of a queue that goes has not acknowledged.
@@ -46,7 +46,7 @@ final class CondemnedMessages {
         self.purge = nil
         self.headSequence = 0
         self.ready = EntryRing(counting: memory)
-        self.requeued = RequeueHeap(counting: memory)
+        self.requeued = OrderedEntries(counting: memory)
         self.outstanding = SparseRing(counting: memory)
         swap(&self.outstanding, &consumer.pointee.outstanding)
     }
@@ -65,10 +65,13 @@ final class CondemnedMessages {
         if let levels = self.levels, levels.pointee.count > 0 {
             return levels.pointee.removeFirst()
         }
-        if !self.ready.isEmpty {
+        while !self.ready.isEmpty {
             let sequence = self.headSequence
             self.headSequence &+= 1
-            return ConsumerState.Delivery(sequence: sequence, entry: self.ready.removeFirst())
+            let entry = self.ready.removeFirst()
+            if !entry.isHole {
+                return ConsumerState.Delivery(sequence: sequence, entry: entry)
+            }
         }
         return self.outstanding.removeFirst()?.value
     }

@@ -15,7 +15,35 @@ struct QueueEntry {
         static let redelivered = Flags(rawValue: 1)
         /// The publisher asked for it to be kept (delivery mode 2).
         static let persistent = Flags(rawValue: 2)
+        /// It must leave at a time that the queue's ``ExpiryIndex`` knows, or has passed.
+        static let hasDeadline = Flags(rawValue: 4)
+        /// Its properties say how long it may stay in a queue.
+        static let hasExpiration = Flags(rawValue: 8)
+        /// A client published it with deaths of its own in `x-death`: 1 and the number of entries that we have put in
+        /// front of them; none of these bits when all entries are ours.
+        static let ownDeaths = Flags(rawValue: 0xF0)
+
+        /// The most entries that ``ownDeaths`` counts.
+        static let maxOwnDeaths = 14
+
+        /// How many entries of `x-death` are ours; nil when all are.
+        var ownDeathCount: Int? {
+            let bits = Int(self.rawValue >> 4 & 15)
+            return bits == 0 ? nil : bits - 1
+        }
+
+        /// Flags of a message with so many deaths of ours in front of a client's.
+        static func ownDeaths(_ count: Int) -> Flags {
+            Flags(rawValue: UInt32(min(count, self.maxOwnDeaths) + 1) << 4)
+        }
     }
+
+    /// Stands where a message left the middle of a ring.
+    static let hole = QueueEntry(slot: .max, flags: [])
+
+    /// Whether there is no message here.
+    @inline(__always)
+    var isHole: Bool { self.slot == .max }
 }
 
 /// The ready messages of a queue, oldest first: blocks behind pointers, without uniqueness or exclusivity checks.
@@ -101,6 +129,19 @@ struct EntryRing: ~Copyable {
         guard index >= self.firstCapacity else { return first[index] }
         let rest = index - self.firstCapacity
         return self.later[rest / Self.blockEntries][rest % Self.blockEntries]
+    }
+
+    /// Replaces the entry `offset` places behind the oldest.
+    mutating func replace(at offset: Int, with entry: QueueEntry) {
+        assert(offset >= 0 && offset < self.count, "beyond the ring")
+        guard let first = self.first, let head = self.head else { preconditionFailure("an empty ring has no entry") }
+        let index = (head - first) + offset
+        if index < self.firstCapacity {
+            first[index] = entry
+        } else {
+            let rest = index - self.firstCapacity
+            self.later[rest / Self.blockEntries][rest % Self.blockEntries] = entry
+        }
     }
 
     /// The last block is full, or there is none.

@@ -14,7 +14,7 @@ final class MessageGroup {
     /// Messages that came back and wait before they are delivered again; nothing of the group is delivered meanwhile.
     var waiting = 0
     /// Ready messages of the group that could not be delivered when it was their turn, in order.
-    var held = RequeueHeap()
+    var held = OrderedEntries()
 
     init(_ key: [UInt8]) {
         self.key = key
@@ -101,6 +101,8 @@ struct MessageGroups: ~Copyable {
     private var indices: [UInt32: Index] = [:]
     /// Messages held back.
     private(set) var heldCount = 0
+    /// The groups of held messages that have a deadline, by place.
+    private var timed: [UInt64: (group: MessageGroup, order: UInt64)] = [:]
 
     /// Makes a table without groups.
     init(header: ShortString) {
@@ -143,6 +145,9 @@ struct MessageGroups: ~Copyable {
         let order = Self.order(delivery.sequence, delivery.entry)
         group.held.insert(delivery.sequence, delivery.entry, order: order)
         self.heldCount += 1
+        if delivery.entry.flags.contains(.hasDeadline) {
+            self.timed[delivery.sequence] = (group, order)
+        }
         if group.held.firstOrder == order {
             self.offer(group)
         }
@@ -182,6 +187,17 @@ struct MessageGroups: ~Copyable {
         return delivery
     }
 
+    /// Takes the held message at a place whose time is over; nil when none is held there.
+    mutating func takeHeld(at sequence: UInt64) -> QueueEntry? {
+        guard let (group, order) = self.timed.removeValue(forKey: sequence),
+            let entry = group.held.remove(order: order)
+        else { return nil }
+        self.heldCount -= 1
+        self.offer(group)
+        self.forgetIfIdle(group)
+        return entry
+    }
+
     /// Takes everything that is held back, in no particular order.
     mutating func takeAllHeld(_ body: (ConsumerState.Delivery) -> Void) {
         for group in Array(self.groups.values) {
@@ -195,6 +211,9 @@ struct MessageGroups: ~Copyable {
     private mutating func removeHeld(_ group: MessageGroup) -> ConsumerState.Delivery {
         let element = group.held.removeFirst()
         self.heldCount -= 1
+        if element.entry.flags.contains(.hasDeadline) {
+            self.timed[element.sequence] = nil
+        }
         return ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
     }
 
@@ -292,7 +311,7 @@ struct MessageGroups: ~Copyable {
     }
 
     /// Hands over every message that is held back.
-    func forEachHeld(_ body: (RequeueHeap.Element) -> Void) {
+    func forEachHeld(_ body: (OrderedEntries.Element) -> Void) {
         for group in self.groups.values {
             group.held.forEach(body)
         }

@@ -59,6 +59,13 @@ struct PlacedRing: ~Copyable {
         return element
     }
 
+    /// Replaces the element `offset` places behind the oldest by one of the same place.
+    mutating func replace(at offset: Int, with element: Element) {
+        assert(offset >= 0 && offset < self.count, "beyond the ring")
+        let index = self.head + offset
+        self.blocks[index / Self.blockCapacity][index % Self.blockCapacity] = element
+    }
+
     /// The offset of the first element whose place is not below `sequence`.
     func offset(of sequence: UInt64) -> Int {
         var lower = 0

@@ -9,8 +9,63 @@
 struct PriorityLevels: ~Copyable {
     private struct Level: ~Copyable {
         var ring = PlacedRing()
-        var returned = RequeueHeap()
+        /// Elements of the ring whose messages left before their turn; the first one is none.
+        var holes = 0
+        var returned = OrderedEntries()
+
+        var isEmpty: Bool { self.ring.isEmpty && self.returned.isEmpty }
+
+        mutating func removeFirst() -> ConsumerState.Delivery {
+            guard self.returned.isEmpty else {
+                let element = self.returned.removeFirst()
+                return ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
+            }
+            let delivery = self.ring.removeFirst()
+            self.skipHoles()
+            return delivery
+        }
+
+        mutating func remove(_ sequence: UInt64) -> QueueEntry? {
+            if let entry = self.returned.remove(sequence) { return entry }
+            let offset = self.ring.offset(of: sequence)
+            guard offset < self.ring.count else { return nil }
+            let element = self.ring.element(at: offset)
+            guard element.sequence == sequence, !element.entry.isHole else { return nil }
+            if offset == 0 {
+                _ = self.ring.removeFirst()
+                self.skipHoles()
+                return element.entry
+            }
+            self.ring.replace(at: offset, with: ConsumerState.Delivery(sequence: sequence, entry: .hole))
+            self.holes += 1
+            if self.holes > self.ring.count - self.holes + PriorityLevels.keptHoles {
+                self.closeUp()
+            }
+            return element.entry
+        }
+
+        private mutating func skipHoles() {
+            while self.holes > 0, !self.ring.isEmpty, self.ring.element(at: 0).entry.isHole {
+                _ = self.ring.removeFirst()
+                self.holes -= 1
+            }
+        }
+
+        private mutating func closeUp() {
+            var closed = PlacedRing()
+            while !self.ring.isEmpty {
+                let element = self.ring.removeFirst()
+                if !element.entry.isHole {
+                    closed.append(element)
+                }
+            }
+            self.ring = closed
+            self.holes = 0
+        }
     }
+
+    /// Holes that a level keeps whatever the number of its messages.
+    private static let keptHoles = 64
 
     /// The highest priority that counts.
     let highest: UInt8
@@ -56,17 +111,24 @@ struct PriorityLevels: ~Copyable {
         let index = self.highestOccupied
         guard let level = self.levels[index] else { preconditionFailure("an occupied level has no memory") }
         self.count -= 1
-        let delivery: ConsumerState.Delivery
-        if level.pointee.returned.isEmpty {
-            delivery = level.pointee.ring.removeFirst()
-        } else {
-            let element = level.pointee.returned.removeFirst()
-            delivery = ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
-        }
-        if level.pointee.ring.isEmpty && level.pointee.returned.isEmpty {
+        let delivery = level.pointee.removeFirst()
+        if level.pointee.isEmpty {
             self.setOccupied(index, false)
         }
         return delivery
+    }
+
+    /// Removes the message at a place; nil when none is there.
+    mutating func remove(_ sequence: UInt64) -> QueueEntry? {
+        for index in 0..<self.levelCount {
+            guard let level = self.levels[index], let entry = level.pointee.remove(sequence) else { continue }
+            self.count -= 1
+            if level.pointee.isEmpty {
+                self.setOccupied(index, false)
+            }
+            return entry
+        }
+        return nil
     }
 
     /// Hands over the messages with places from `sequence` to below `end`, level by level.
@@ -94,7 +156,9 @@ struct PriorityLevels: ~Copyable {
                     next = min(next ?? .max, element.sequence)
                     break
                 }
-                body(element.sequence, element.entry)
+                if !element.entry.isHole {
+                    body(element.sequence, element.entry)
+                }
                 offset += 1
             }
         }

@@ -70,6 +70,13 @@ struct QueueSettings: Equatable, Sendable {
         return limit < 0 ? nil : limit
     }
 
+    /// Whether dead letters stay until they have arrived.
+    ///
+    /// As in RabbitMQ only together with `reject-publish`: a queue that drops its head cannot wait for anybody.
+    var deadLettersAtLeastOnce: Bool {
+        self.deadLetterStrategy == .atLeastOnce && self.overflow == .rejectPublish && self.deadLetterExchange != nil
+    }
+
     /// Whether the queue has a limit of its length.
     var isLimited: Bool { self.maxLength != nil || self.maxLengthBytes != nil }
 }

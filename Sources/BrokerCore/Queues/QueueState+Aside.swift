@@ -74,9 +74,7 @@ extension QueueState {
             return self.takeReturned()
         }
         guard !self.ready.isEmpty else { return nil }
-        let sequence = self.headSequence
-        self.headSequence &+= 1
-        return ConsumerState.Delivery(sequence: sequence, entry: self.ready.removeFirst())
+        return self.takeFromRing()
     }
 
     /// The messages that wait; makes room for them if there was none.

@@ -1,11 +1,12 @@
 /// One queue, on its home shard, behind a pointer.
 ///
 /// Invariants:
-/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels``, ``withheld``, held back in ``groups`` or
-///    one consumer's ``ConsumerState/outstanding``.
+/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels``, ``withheld``, held back in ``groups``, one
+///    consumer's ``ConsumerState/outstanding`` or ``dying``.
 /// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
 ///    everything in ``requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
-///    message's place.
+///    message's place. Holes in ``ready`` are where messages left before their turn; the first entry is none, and there
+///    are never many more holes than messages.
 /// 3. A consumer is in ``rotation`` exactly while its ``ConsumerState/isReady`` is set.
 struct QueueState: ~Copyable {
     let info: QueueInfo
@@ -16,7 +17,9 @@ struct QueueState: ~Copyable {
 
     var ready = EntryRing()
     var headSequence: UInt64 = 0
-    var requeued = RequeueHeap()
+    /// Holes in ``ready``.
+    private(set) var holes = 0
+    var requeued = OrderedEntries()
     /// All ready messages of a queue with priorities, which has no others; nil for queues without.
     var levels: UnsafeMutablePointer<PriorityLevels>?
     /// Ready messages that are not in ``ready``.
@@ -33,6 +36,8 @@ struct QueueState: ~Copyable {
     var ackTimer: BrokerInstant?
     /// The least loaded consumer gets the next message.
     var isFair: Bool
+    /// Dead messages that have not arrived where dead letters go.
+    var dying = OrderedEntries()
     /// Messages handed out and not settled.
     var unacknowledged = 0
 
@@ -55,6 +60,25 @@ struct QueueState: ~Copyable {
     /// In the shard's list of queues to dispatch.
     var isTouched = false
 
+    /// Whether ``settings`` ask for more than handing messages on: a deadline or a limit.
+    private(set) var hasFeatures = false
+    /// Octets of the bodies of ready messages; kept only while ``QueueSettings/maxLengthBytes`` is set.
+    var readyBytes = 0
+    /// When messages must leave.
+    var expiry = ExpiryIndex()
+    /// Nanoseconds of the soonest deadline in ``expiry``; a copy for those who dispatch.
+    var nextExpiry = UInt64.max
+    /// Nanoseconds for which a timer is set.
+    var armedExpiry = UInt64.max
+    /// Taking out what is due or beyond the limits is under way in pieces.
+    var isTrimming = false
+    /// When the queue was used last, if it may expire.
+    var lastUse = BrokerInstant(nanoseconds: 0)
+    /// When a timer looks whether the queue is still used.
+    var armedLease = BrokerInstant(nanoseconds: .max)
+    /// Dead messages that could not be handed on, to be tried again.
+    var stuckDeaths: [StuckDeath] = []
+
     init(info: QueueInfo, isLogged: Bool) {
         self.isLogged = isLogged
         self.info = info
@@ -65,6 +89,7 @@ struct QueueState: ~Copyable {
         self.isFair = self.settings.dispatch == .leastLoaded
         self.makeGroups(self.settings.groupHeader)
         self.makeLevels(info.parsed.maxPriority)
+        self.updateFeatures()
     }
 
     deinit {
@@ -76,13 +101,18 @@ struct QueueState: ~Copyable {
         self.groups?.deallocate()
     }
 
+    /// Call when the settings have changed.
+    mutating func updateFeatures() {
+        self.hasFeatures = self.settings.messageTTLMilliseconds != nil || self.settings.isLimited
+    }
+
     /// The place the next message gets.
     @inline(__always)
     var nextSequence: UInt64 { self.headSequence &+ UInt64(self.ready.count) }
 
     /// Messages that can be delivered.
     @inline(__always)
-    var readyCount: Int { self.ready.count &+ self.asideCount }
+    var readyCount: Int { self.ready.count &+ self.asideCount &- self.holes }
 
     @inline(__always)
     var hasReady: Bool { !self.ready.isEmpty || self.asideCount != 0 }
@@ -90,11 +120,95 @@ struct QueueState: ~Copyable {
     /// Removes the ready message whose turn it is; there is one.
     @inline(__always)
     mutating func takeNext() -> ConsumerState.Delivery {
-        if self.asideCount != 0 {
-            return self.takeAside()
-        }
+        self.asideCount != 0 ? self.takeAside() : self.takeFromRing()
+    }
+
+    /// Removes the oldest message of the ring; there is one.
+    @inline(__always)
+    mutating func takeFromRing() -> ConsumerState.Delivery {
         let sequence = self.headSequence
         self.headSequence &+= 1
-        return ConsumerState.Delivery(sequence: sequence, entry: self.ready.removeFirst())
+        let entry = self.ready.removeFirst()
+        if self.holes != 0 {
+            self.skipHoles()
+        }
+        return ConsumerState.Delivery(sequence: sequence, entry: entry)
+    }
+
+    @inline(never)
+    private mutating func skipHoles() {
+        while !self.ready.isEmpty && self.ready.entry(at: 0).isHole {
+            _ = self.ready.removeFirst()
+            self.headSequence += 1
+            self.holes -= 1
+        }
+    }
+
+    /// Removes the ready message at a place; nil when none is there.
+    mutating func removeReady(_ sequence: UInt64) -> QueueEntry? {
+        if sequence < self.headSequence {
+            guard self.asideCount > 0 else { return nil }
+            let held = self.groups?.pointee.takeHeld(at: sequence)
+            let entry = held ?? (self.levels.map { $0.pointee.remove(sequence) } ?? self.requeued.remove(sequence))
+            if entry != nil {
+                self.asideCount &-= 1
+            }
+            return entry
+        }
+        let offset = Int(sequence - self.headSequence)
+        guard offset < self.ready.count else { return nil }
+        let entry = self.ready.entry(at: offset)
+        guard !entry.isHole else { return nil }
+        if offset == 0 {
+            _ = self.ready.removeFirst()
+            self.headSequence += 1
+            self.skipHoles()
+        } else {
+            self.ready.replace(at: offset, with: .hole)
+            self.holes += 1
+            if self.holes > self.ready.count - self.holes + Self.keptHoles {
+                self.closeUp()
+            }
+        }
+        return entry
+    }
+
+    /// Holes that are kept whatever the number of messages.
+    private static let keptHoles = 64
+
+    /// Moves what stands before the last hole to ``requeued``, which needs no holes.
+    ///
+    /// Each message moves once, and there are fewer of them than holes.
+    private mutating func closeUp() {
+        while self.holes > 0 {
+            let entry = self.ready.removeFirst()
+            if entry.isHole {
+                self.holes -= 1
+            } else {
+                self.requeued.insert(self.headSequence, entry)
+                self.asideCount &+= 1
+            }
+            self.headSequence += 1
+        }
+    }
+
+    /// All ready messages have been taken away at once.
+    mutating func noteEmptied() {
+        self.asideCount = 0
+        self.holes = 0
+        self.readyBytes = 0
+    }
+
+    /// Calls `body` for every ready message, in no particular order.
+    func forEachReady(_ body: (UInt64, QueueEntry) -> Void) {
+        self.requeued.forEach { body($0.sequence, $0.entry) }
+        _ = self.levels?.pointee.forEach(from: 0, to: .max, body)
+        self.groups?.pointee.forEachHeld { body($0.sequence, $0.entry) }
+        for offset in 0..<self.ready.count {
+            let entry = self.ready.entry(at: offset)
+            if !entry.isHole {
+                body(self.headSequence + UInt64(offset), entry)
+            }
+        }
     }
 }

@@ -6,8 +6,19 @@ internal import AMQPProtocol
 /// end of a read, so that a burst costs one pass.
 extension Shard {
     /// Appends a message to a queue; the entry's reference is the queue's from here on.
+    ///
+    /// The queue may have let go of it when this returns: what is to be logged or forwarded of it is read before.
+    /// `timeToLive` is what the message's own expiration gives it.
     @inline(__always)
-    func enqueue(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry) {
+    func enqueue(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ entry: QueueEntry,
+        timeToLive: UInt64 = Shard.unlimited
+    ) {
+        if queue.pointee.hasFeatures || timeToLive != Self.unlimited {
+            self.enqueueSpecially(queue, entry, timeToLive: timeToLive)
+            return
+        }
         if queue.pointee.levels == nil {
             queue.pointee.ready.append(entry)
         } else {
@@ -30,13 +41,24 @@ extension Shard {
     /// Dispatches all touched queues.
     @inline(__always)
     func dispatchTouchedQueues() {
-        if !self.touchedQueues.isEmpty {
+        if !self.touchedQueues.isEmpty || !self.deaths.isEmpty {
             self.dispatchAll()
         }
     }
 
     @inline(never)
     private func dispatchAll() {
+        self.dispatchEach()
+        guard !self.deaths.isEmpty else { return }
+        if !self.areDeathsPending {
+            self.runDeaths()
+            self.dispatchEach()
+        }
+        // Those that came of the second round.
+        self.runDeathsLater()
+    }
+
+    private func dispatchEach() {
         while let queue = self.touchedQueues.popLast() {
             queue.pointee.isTouched = false
             self.dispatch(queue)
@@ -51,7 +73,11 @@ extension Shard {
     }
 
     /// Gives ready messages to ready consumers.
-    private func dispatch(_ queue: UnsafeMutablePointer<QueueState>) {
+    func dispatch(_ queue: UnsafeMutablePointer<QueueState>) {
+        if queue.pointee.nextExpiry <= self.now.nanoseconds {
+            // Nobody gets what is due; when that is much, the rest is dispatched behind it.
+            guard !queue.pointee.isTrimming, self.expireDue(queue) else { return }
+        }
         if queue.pointee.groups != nil {
             self.dispatchGrouped(queue)
             return
@@ -70,7 +96,7 @@ extension Shard {
                 consumer.pointee.isReady = false
                 continue
             }
-            let delivery = queue.pointee.takeNext()
+            let delivery = self.takeNext(queue)
             self.deliver(delivery, to: consumer, of: queue)
             queue.pointee.rotation.rotate()
         }

@@ -11,7 +11,7 @@ extension Shard {
                 self.makeUnready(consumer, of: queue)
                 continue
             }
-            let delivery = queue.pointee.takeNext()
+            let delivery = self.takeNext(queue)
             self.hand(delivery, to: consumer, of: queue)
             queue.pointee.rotation.rotate()
         }

@@ -65,12 +65,19 @@ extension Shard {
         guard let groups = queue.pointee.groups else { return nil }
         if let (delivery, group) = groups.pointee.takeHeld(for: consumer) {
             queue.pointee.asideCount -= 1
+            self.noteReady(queue, delivery.entry, -1)
             return (delivery, group)
         }
         while budget > 0, let delivery = queue.pointee.takeUnseen() {
             let message = self.store.record(delivery.entry.slot).view
-            guard let group = groups.pointee.group(of: message) else { return (delivery, nil) }
-            if groups.pointee.mayGo(group, to: consumer) { return (delivery, group) }
+            guard let group = groups.pointee.group(of: message) else {
+                self.noteReady(queue, delivery.entry, -1)
+                return (delivery, nil)
+            }
+            if groups.pointee.mayGo(group, to: consumer) {
+                self.noteReady(queue, delivery.entry, -1)
+                return (delivery, group)
+            }
             groups.pointee.hold(delivery, group)
             queue.pointee.asideCount += 1
             budget -= 1

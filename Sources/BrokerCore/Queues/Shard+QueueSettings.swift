@@ -1,9 +1,13 @@
 internal import AMQPProtocol
 
 extension Shard {
-    /// Gives a queue of this shard other settings; what follows from them is done at once or by and by.
+    /// Gives a queue of this shard other settings; what follows from them is done at once, much of it in pieces.
+    ///
+    /// Messages that are there keep the time they were given when they came, as in RabbitMQ. The lease of a queue that
+    /// may expire now begins.
     func applySettings(_ settings: QueueSettings, to queue: UnsafeMutablePointer<QueueState>) {
-        guard settings != queue.pointee.settings else { return }
+        let old = queue.pointee.settings
+        guard settings != old else { return }
         queue.pointee.settings = settings
         queue.pointee.returnRules = ReturnRules(settings)
         self.regroup(queue)
@@ -14,5 +18,27 @@ extension Shard {
             // Who was loaded enough by other rules may not be any more.
             self.makeReady(consumer, of: queue)
         }
+        queue.pointee.updateFeatures()
+        if settings.maxLengthBytes != nil && old.maxLengthBytes == nil {
+            self.countReadyBytes(queue)
+        }
+        if settings.expiresMilliseconds != old.expiresMilliseconds {
+            self.noteUse(queue)
+        }
+        if settings.isLimited {
+            self.dropHead(queue)
+        }
+        if !queue.pointee.stuckDeaths.isEmpty {
+            self.retryStuckDeaths(queue.pointee.address)
+        }
+    }
+
+    /// Counts the octets that wait; a walk through the queue.
+    private func countReadyBytes(_ queue: UnsafeMutablePointer<QueueState>) {
+        var bytes = 0
+        queue.pointee.forEachReady { _, entry in
+            bytes += self.store.record(entry.slot).bodySize
+        }
+        queue.pointee.readyBytes = bytes
     }
 }

@@ -14,8 +14,9 @@ extension Shard {
         let queue = UnsafeMutablePointer<QueueState>.allocate(capacity: 1)
         queue.initialize(to: QueueState(info: info, isLogged: self.log.isOn && info.durableID != 0))
         queue.pointee.ready = EntryRing(counting: self.ringMemory)
-        queue.pointee.requeued = RequeueHeap(counting: self.ringMemory)
+        queue.pointee.requeued = OrderedEntries(counting: self.ringMemory)
         self.queues[slot] = queue
+        self.noteUse(queue)
     }
 
     /// A queue was declared again: its counts, or the owner is asked once more if it is gone.
@@ -24,6 +25,8 @@ extension Shard {
             self.send(.requestTopology(request, asker), to: 0)
             return
         }
+        self.noteUse(queue)
+        self.dispatchTouchedQueues()
         self.send(
             .topologyReply(
                 asker,
@@ -62,9 +65,13 @@ extension Shard {
     }
 
     /// Takes a queue down: consumers are told, messages dropped, the owner informed.
-    private func removeQueue(_ queue: UnsafeMutablePointer<QueueState>, _ reason: DeletionReason) {
+    func removeQueue(_ queue: UnsafeMutablePointer<QueueState>, _ reason: DeletionReason) {
         let address = queue.pointee.address
         let messageCount = UInt32(clamping: queue.pointee.readyCount)
+        self.runDeaths(of: queue)
+        while !queue.pointee.dying.isEmpty {
+            self.store.release(queue.pointee.dying.removeFirst().entry.slot)
+        }
         // The topology's record says that the queue is gone, and with it everything in it.
         _ = self.dropWithheld(queue, isLogged: false)
         self.dropReady(queue, isLogged: false, purge: nil)
@@ -125,6 +132,9 @@ extension Shard {
         let withheldCount = self.dropWithheld(queue, isLogged: true)
         let count = UInt32(clamping: queue.pointee.readyCount + withheldCount)
         self.dropReady(queue, isLogged: true, purge: .init(asker: asker, messageCount: count))
+        if queue.pointee.unacknowledged == 0 {
+            self.forgetDeadlines(queue)
+        }
     }
 
     // MARK: Consumers
@@ -288,6 +298,7 @@ extension Shard {
         consumer.pointee.isCancelled = true
         guard !consumer.pointee.isGetter else { return }
         queue.pointee.consumerCount -= 1
+        self.noteUse(queue)
         if consumer.pointee.isExclusive {
             queue.pointee.hasExclusiveConsumer = false
         }
@@ -366,14 +377,24 @@ extension Shard {
     ) {
         // Consumers that wait come first.
         self.dispatchTouchedQueues()
-        guard let queue = self.queue(address), queue.pointee.hasReady else {
+        let queue = self.queue(address)
+        if let queue {
+            self.noteUse(queue)
+        }
+        if let queue, queue.pointee.nextExpiry <= self.now.nanoseconds {
+            guard !queue.pointee.isTrimming, self.expireDue(queue) else {
+                self.pendingWork.append(.get(address, channel, channelIndex: channelIndex, consumer: id, noAck: noAck))
+                return
+            }
+        }
+        guard let queue, queue.pointee.hasReady else {
             self.send(.getEmpty(channel), to: channel.shard)
             return
         }
         let known = noAck ? nil : id.flatMap { self.consumer(queue, $0, channel) }
         let isGrouped = queue.pointee.groups != nil
         // Of messages in groups not every one may be got.
-        guard let delivery = isGrouped ? self.takeForGet(queue, known) : queue.pointee.takeNext() else {
+        guard let delivery = isGrouped ? self.takeForGet(queue, known) : self.takeNext(queue) else {
             self.send(.getEmpty(channel), to: channel.shard)
             return
         }

@@ -18,6 +18,10 @@ extension Shard {
     ) {
         var delivery = delivery
         delivery.entry.flags.countReturn()
+        if delivery.entry.flags.contains(.hasDeadline) && queue.pointee.expiry.isOverdue(delivery.sequence) {
+            self.expireReturned(queue, delivery, wasWaiting: false)
+            return
+        }
         guard !queue.pointee.returnRules.isPlain else {
             self.becomeReady(queue, delivery)
             return
@@ -39,23 +43,45 @@ extension Shard {
         }
     }
 
+    /// A message comes back, from a consumer or after it has waited, and its time is over.
+    private func expireReturned(
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ delivery: ConsumerState.Delivery,
+        wasWaiting: Bool
+    ) {
+        if wasWaiting {
+            queue.pointee.groups?.pointee.forgetWaiting(delivery.sequence)
+        } else if queue.pointee.groups != nil {
+            self.settleInGroup(queue, delivery.sequence)
+        }
+        self.deadLetter(queue, delivery, .expired)
+    }
+
     /// A message has been tried too often.
     private func exceedLimit(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery) {
         if queue.pointee.groups != nil {
             self.settleInGroup(queue, delivery.sequence)
         }
-        self.logSettled(queue, delivery.sequence, delivery.entry.flags)
-        self.store.release(delivery.entry.slot)
+        self.deadLetter(queue, delivery, .deliveryLimit)
     }
 
-    /// A message can be delivered again, at its old place.
+    /// A message can be delivered again, at its old place, unless its time is over or there is no room.
     func becomeReady(
         _ queue: UnsafeMutablePointer<QueueState>,
         _ delivery: ConsumerState.Delivery,
         wasWaiting: Bool = false
     ) {
+        if delivery.entry.flags.contains(.hasDeadline) && queue.pointee.expiry.isOverdue(delivery.sequence) {
+            self.expireReturned(queue, delivery, wasWaiting: wasWaiting)
+            return
+        }
         if queue.pointee.groups == nil || !self.becomeReadyInGroup(queue, delivery, wasWaiting: wasWaiting) {
             queue.pointee.putBack(delivery.sequence, delivery.entry)
+        }
+        if queue.pointee.hasFeatures {
+            // Before consumers that wait get it, as in RabbitMQ.
+            self.noteReady(queue, delivery.entry, 1)
+            self.dropHead(queue)
         }
         if !queue.pointee.rotation.isEmpty {
             self.touch(queue)
@@ -73,6 +99,11 @@ extension Shard {
             }
         }
         queue.pointee.ready.append(delivery.entry)
+        self.moveDeadline(queue, delivery, to: sequence)
+        if queue.pointee.hasFeatures {
+            self.noteReady(queue, delivery.entry, 1)
+            self.dropHead(queue)
+        }
         if !queue.pointee.rotation.isEmpty {
             self.touch(queue)
         }

@@ -114,12 +114,17 @@ extension Shard {
         }
         queue.pointee.unacknowledged &-= 1
         switch outcome {
-        case .acknowledge, .reject:
+        case .acknowledge:
             if queue.pointee.groups != nil {
                 self.settleInGroup(queue, delivery.sequence)
             }
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
+        case .reject:
+            if queue.pointee.groups != nil {
+                self.settleInGroup(queue, delivery.sequence)
+            }
+            self.deadLetter(queue, delivery, .rejected)
         case .requeue:
             self.takeBack(queue, delivery, .failed)
         case .returned:

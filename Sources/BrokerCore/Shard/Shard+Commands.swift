@@ -123,12 +123,13 @@ extension Shard {
         let sequence = record.loadUnaligned(fromByteOffset: 24, as: UInt64.self)
         let count = Int(record.loadUnaligned(fromByteOffset: 32, as: UInt32.self))
         let message = BatchedMessage(record + (40 + 8 * count))
-        let isLogged = self.enqueueBatched(message, record, count)
+        var isRejected = false
+        let isLogged = self.enqueueBatched(message, record, count, &isRejected)
         if sequence != 0 {
             if isLogged {
-                self.waitToAccept(origin, sequence)
+                self.waitToAccept(origin, sequence, isRejected: isRejected)
             } else {
-                self.sendAccepted(origin, sequence)
+                self.sendAccepted(origin, sequence, isRejected: isRejected)
             }
         }
         guard !origin.isInternalOrigin else { return }
@@ -144,11 +145,11 @@ extension Shard {
     }
 
     /// Tells the publisher's shard that this shard's queues have a message.
-    func sendAccepted(_ origin: ChannelAddress, _ sequence: UInt64) {
+    func sendAccepted(_ origin: ChannelAddress, _ sequence: UInt64, isRejected: Bool = false) {
         let answer = self.outbox(origin.shard).append(.accepted, size: 40)
         origin.write(at: answer + 8)
         answer.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
-        answer.storeBytes(of: 0, toByteOffset: 32, as: UInt32.self)
+        answer.storeBytes(of: isRejected ? 1 : 0, toByteOffset: 32, as: UInt32.self)
     }
 
     /// Gives a message to the `count` queues that its record names; says whether the log has to have it.
@@ -156,9 +157,12 @@ extension Shard {
     private func enqueueBatched(
         _ message: BatchedMessage,
         _ record: UnsafeMutableRawPointer,
-        _ count: Int
+        _ count: Int,
+        _ isRejected: inout Bool
     ) -> Bool {
         var slot: UInt32?
+        let isTimed = message.flags.contains(.hasExpiration)
+        let time = isTimed ? self.timeToLive(message.view, message.flags) : Self.unlimited
         for index in 0..<count {
             let address = QueueAddress(
                 shard: self.index,
@@ -175,6 +179,10 @@ extension Shard {
                 }
                 continue
             }
+            if queue.pointee.hasFeatures || isTimed {
+                self.admit(queue, message.view, message.flags, timeToLive: time, &isRejected)
+                continue
+            }
             if count == 1 && self.handOver(message.view, message.flags, queue) { return false }
             if queue.pointee.isLogged && message.flags.contains(.persistent) {
                 self.notePlace(queue)
@@ -188,9 +196,18 @@ extension Shard {
                 self.enqueue(queue, QueueEntry(slot: stored, flags: message.flags))
             }
         }
-        guard !self.log.places.isEmpty else { return false }
-        self.logMessage(message.view, message.flags)
-        return true
+        let isLogged = !self.log.places.isEmpty
+        if isLogged {
+            self.logMessage(message.view, message.flags)
+        }
+        if !self.admitted.isEmpty {
+            let stored = slot ?? self.storeBatched(message)
+            self.enqueueAdmitted(stored, message.flags, timeToLive: time)
+            if slot == nil {
+                self.store.release(stored)
+            }
+        }
+        return isLogged
     }
 
     private func storeBatched(_ message: BatchedMessage) -> UInt32 {

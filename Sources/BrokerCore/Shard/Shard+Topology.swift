@@ -267,7 +267,7 @@ extension Shard {
             switch reason {
             case .request(let asker): .reply(asker, .queueDeleted(messageCount: messageCount))
             case .connection(let connection): .connection(connection)
-            case .unused: .nobody
+            case .unused, .expired: .nobody
             }
         self.distribute(changes, completion)
     }

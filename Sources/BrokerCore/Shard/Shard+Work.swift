@@ -8,6 +8,10 @@ enum ShardWork {
     case trim(QueueAddress)
     /// A queue with groups goes on looking for messages that may be delivered.
     case dispatch(QueueAddress)
+    /// Dead messages are handed on.
+    case deaths
+    /// A `basic.get` of a queue that must be trimmed first.
+    case get(QueueAddress, ChannelAddress, channelIndex: UInt32, consumer: UInt32?, noAck: Bool)
 }
 
 extension Shard {
@@ -16,7 +20,14 @@ extension Shard {
         guard let work = self.pendingWork.popFirst() else { return }
         switch work {
         case .trim(let address):
-            _ = self.queue(address)
+            if let queue = self.queue(address) {
+                self.trim(queue)
+            }
+        case .deaths:
+            self.areDeathsPending = false
+            self.runDeaths()
+        case .get(let address, let channel, let channelIndex, let consumer, let noAck):
+            self.get(address, channel, channelIndex, consumer, noAck: noAck)
         case .dispatch(let address):
             if let queue = self.queue(address) {
                 self.touch(queue)

@@ -43,6 +43,14 @@ public final class Shard {
     /// What was in queues that are gone, oldest first.
     var condemned: Deque<CondemnedMessages> = []
     var touchedQueues: [UnsafeMutablePointer<QueueState>] = []
+    /// Queues that have let a message in and get it when its record is written; kept for its memory.
+    var admitted: [UnsafeMutablePointer<QueueState>] = []
+    /// Dead messages in line.
+    var deaths: Deque<Death> = []
+    /// ``deaths`` are in ``pendingWork``.
+    var areDeathsPending = false
+    /// Queues for which a cycle of dead letters has been told.
+    var loggedCycles: Set<QueueAddress> = []
     /// What is done in pieces so that nobody waits long.
     var pendingWork: Deque<ShardWork> = []
     /// Publishes of the shard itself that others have not answered.
@@ -242,6 +250,7 @@ public final class Shard {
             self.fire(timer)
         }
         self.runLocalCommands()
+        self.dispatchTouchedQueues()
     }
 
     /// Whether the shard has more to do than it does in one turn; ``continueWork(now:)`` goes on.

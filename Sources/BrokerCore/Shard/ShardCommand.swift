@@ -86,6 +86,8 @@ enum DeletionReason: Sendable {
     case connection(ConnectionAddress)
     /// Its last consumer left.
     case unused
+    /// Nobody used it for as long as it was declared with.
+    case expired
 }
 
 /// What a channel is told about a declare, delete, bind or unbind.

@@ -40,6 +40,18 @@ enum ShardLimits {
     static let firstBatchBytes = 4096
     /// Room a batch begins with at most; larger ones have grown.
     static let keptBatchBytes = 256 * 1024
+    /// Messages that one queue drops in one go because they are due or beyond its limits.
+    static let deathsPerTurn = 4096
+    /// Octets of dead letters made in one go, see ``deadLetterCost``.
+    static let deadLetterBytesPerTurn = 1 << 20
+    /// What making a dead letter costs besides its octets, in octets copied.
+    static let deadLetterCost = 2048
+    /// Octets of publishes without a channel under way to other shards, above which dead messages wait.
+    static let internalPublishBytes = 4 << 20
+    /// Time after which dead messages that must arrive and could not are tried again.
+    static let deadLetterRetryMilliseconds: UInt64 = 5_000
+    /// Cycles of dead letters that are told.
+    static let loggedCycles = 256
     /// Ranges of settled messages in one record of the log.
     static let settledRanges = 1024
     /// Octets of messages told again to the log in one turn.

@@ -10,6 +10,12 @@ enum ShardTimer {
     case retries(QueueAddress)
     /// Deliveries of a queue may have waited too long for their acknowledgement.
     case acknowledgements(QueueAddress)
+    /// Messages of a queue are due.
+    case expiry(QueueAddress)
+    /// Look whether a queue is still used.
+    case lease(QueueAddress)
+    /// Try once more to hand on dead messages of a queue.
+    case stuckDeaths(QueueAddress)
 }
 
 /// The deadlines of a shard, soonest first; ties in the order they were scheduled.

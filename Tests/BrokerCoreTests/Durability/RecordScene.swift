@@ -15,6 +15,7 @@ struct LoggedRecord: Equatable {
         let payload = self.payload(
             PublishRecord.size(
                 queues: places.count,
+                isTimed: places.contains { $0.deadline != 0 },
                 namesSize: names.count,
                 propertiesSize: 2,
                 bodySize: body.utf8.count
@@ -31,7 +32,13 @@ struct LoggedRecord: Equatable {
                     bodySize: body.utf8.count
                 )
                 places.withUnsafeBufferPointer { places in
-                    PublishRecord.write(view, flags: persistent ? .persistent : [], places: places, at: base)
+                    PublishRecord.write(
+                        view,
+                        flags: persistent ? .persistent : [],
+                        places: places,
+                        isTimed: places.contains { $0.deadline != 0 },
+                        at: base
+                    )
                 }
             }
         }

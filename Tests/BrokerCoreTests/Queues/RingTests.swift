@@ -138,7 +138,7 @@ import Testing
 
     @Test func requeuedMessagesComeOutOldestFirst() {
         let random = SeededRandom(seed: 5)
-        var heap = RequeueHeap()
+        var heap = OrderedEntries()
         var sequences = (0..<1000).map { UInt64($0) }
         var source = random
         sequences.shuffle(using: &source)
