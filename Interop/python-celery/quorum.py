@@ -16,7 +16,7 @@ def quorum_tasks() -> ModuleType:
     return fresh_tasks()
 
 
-@scenario("quorum queues", later="issue 4")
+@scenario("quorum queues")
 def quorum_queues() -> None:
     """With a quorum queue tasks are done once each, one of a killed worker by the next, and global prefetch is not used."""
     tasks = quorum_tasks()

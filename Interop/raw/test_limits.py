@@ -70,7 +70,6 @@ def reject_publish(t):
 
 
 @behaviour(198)
-@later("issue 4")
 def higher_priorities_go_first(t):
     ch = t.channel()
     queue = t.queue(ch, arguments={"x-max-priority": 5})
@@ -83,7 +82,6 @@ def higher_priorities_go_first(t):
 
 
 @behaviour(198)
-@later("issue 4")
 def priorities_without_the_argument(t):
     ch = t.channel()
     queue = t.queue(ch)
@@ -93,7 +91,6 @@ def priorities_without_the_argument(t):
 
 
 @behaviour(199)
-@later("issue 4")
 def requeued_messages_keep_their_priority(t):
     ch = t.channel()
     queue = t.queue(ch, arguments={"x-max-priority": 9})

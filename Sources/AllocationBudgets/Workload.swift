@@ -95,6 +95,14 @@ final class Bench {
         }
     }
 
+    /// Encodes a publish to a queue with a priority and a body of 16 octets.
+    static func publish(routingKey: ShortString, priority: UInt8) -> [UInt8] {
+        var bytes = Self.frame(BasicPublish(exchange: "", routingKey: routingKey), channel: 1)
+        bytes += [2, 0, 1, 0, 0, 0, 15, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0x08, 0, priority, 0xCE]
+        bytes += [3, 0, 1, 0, 0, 0, 16] + [UInt8](repeating: 120, count: 16) + [0xCE]
+        return bytes
+    }
+
     /// Encodes a publish without properties, its body in one frame.
     static func publish(exchange: ShortString, routingKey: ShortString, bodySize: Int) -> [UInt8] {
         var bytes = Self.frame(BasicPublish(exchange: exchange, routingKey: routingKey), channel: 1)

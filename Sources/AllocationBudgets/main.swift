@@ -113,12 +113,44 @@ func fanout(_ queues: Int) -> Budget {
     }
 }
 
+/// 100,000 messages of ten priorities that pile up and are consumed then; the queue tells the priorities apart or not.
+func backlog(hasPriorities: Bool) -> Budget {
+    let count = 100_000
+    let bench = Bench()
+    let publisher = bench.connect()
+    let consumer = bench.connect()
+    let arguments: FieldTable = hasPriorities ? ["x-max-priority": .int32(9)] : .empty
+    bench.send(Bench.frame(QueueDeclare(queue: "backlog", arguments: arguments), channel: 1), on: publisher)
+    // In no order, and the same each time.
+    let reads = (0..<count / batch).map { read in
+        (0..<batch).flatMap { number in
+            Bench.publish(routingKey: "backlog", priority: UInt8((read &* 7 &+ number &* 13) % 10))
+        }
+    }
+    let start = Bench.frame(BasicConsume(queue: "backlog", consumerTag: "c", noAck: true), channel: 1)
+    let end = Bench.frame(BasicCancel(consumerTag: "c"), channel: 1)
+    return Budget(
+        name: "16 B, backlog of 100,000 at ten priorities, \(hasPriorities ? "told apart" : "plain")",
+        messages: count * 2,
+        allocations: 0.05,
+        retains: 0.5
+    ) {
+        for _ in 0..<2 {
+            for bytes in reads { bench.send(bytes, on: publisher) }
+            bench.send(start, on: consumer)
+            bench.send(end, on: consumer)
+        }
+    }
+}
+
 let budgets = [
     automaticAck(),
     confirmed(),
     acknowledged(every: 50, name: "16 B, ack multiple of 50", retains: 0.2),
     acknowledged(every: 1, name: "16 B, ack each", retains: 0.2),
     fanout(10),
+    backlog(hasPriorities: false),
+    backlog(hasPriorities: true),
 ]
 // One workload alone, without counting, for callgrind and perf: `AllocationBudgets --only N`.
 if CommandLine.arguments.count == 3, CommandLine.arguments[1] == "--only", let index = Int(CommandLine.arguments[2]),

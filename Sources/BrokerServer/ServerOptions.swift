@@ -50,6 +50,12 @@ public struct ServerOptions: Sendable {
         set { self.broker.channelMax = newValue }
     }
 
+    /// Consumers that a channel may have; nil is any number.
+    public var consumerMaxPerChannel: Int? {
+        get { self.broker.consumerMaxPerChannel }
+        set { self.broker.consumerMaxPerChannel = newValue }
+    }
+
     /// Largest frame offered to clients, in octets.
     public var frameMaxBytes: UInt32 {
         get { self.broker.frameMaxBytes }

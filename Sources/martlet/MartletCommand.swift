@@ -175,6 +175,9 @@ struct ProtocolOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Channels offered per connection. (default: 2047)", valueName: "count"))
     var channelMax: Int?
 
+    @Option(help: ArgumentHelp("Consumers a channel may have. (default: any number)", valueName: "count"))
+    var consumerMaxPerChannel: Int?
+
     @Option(help: ArgumentHelp("Largest frame offered to clients, in octets. (default: 131072)", valueName: "octets"))
     var frameMax: Int?
 
@@ -182,6 +185,7 @@ struct ProtocolOptions: ParsableArguments {
         flags.set(.maxMessageSize, self.maxMessageSize)
         flags.set(.heartbeat, self.heartbeat)
         flags.set(.channelMax, self.channelMax)
+        flags.set(.consumerMaxPerChannel, self.consumerMaxPerChannel)
         flags.set(.frameMax, self.frameMax)
     }
 }

@@ -56,6 +56,7 @@ struct ServeConfiguration {
         if let channels = try sources.integer(.channelMax, in: 1...65_535) {
             self.server.channelMax = UInt16(channels)
         }
+        self.server.consumerMaxPerChannel = try sources.integer(.consumerMaxPerChannel, in: 1...1_000_000)
         // 4096 is the least AMQP 0-9-1 allows; a frame is buffered until it is complete, hence an upper bound.
         if let octets = try sources.integer(.frameMax, in: 4_096...134_217_728) {
             self.server.frameMaxBytes = UInt32(octets)

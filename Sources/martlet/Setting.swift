@@ -18,6 +18,7 @@ enum Setting: String, CaseIterable {
     case maxMessageSize = "max-message-size"
     case heartbeat
     case channelMax = "channel-max"
+    case consumerMaxPerChannel = "consumer-max-per-channel"
     case frameMax = "frame-max"
     case defaultUser = "default-user"
     case defaultPassword = "default-password"

@@ -149,6 +149,14 @@ import Testing
             look: { "\($0.server.channelMax)" }
         ),
         Row(
+            setting: .consumerMaxPerChannel,
+            file: ("1", "1"),
+            environment: ("1000000", "1000000"),
+            flag: (["--consumer-max-per-channel", "10"], "10"),
+            byDefault: "any",
+            look: { $0.server.consumerMaxPerChannel.map { "\($0)" } ?? "any" }
+        ),
+        Row(
             setting: .frameMax,
             file: ("4096", "4096"),
             environment: ("134217728", "134217728"),

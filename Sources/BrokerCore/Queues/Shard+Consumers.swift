@@ -125,6 +125,15 @@ extension Shard {
             return
         }
         guard let info = self.findQueue(method.queue, channel, BasicConsume.id) else { return }
+        if let limit = self.settings.consumerMaxPerChannel, channel.pointee.consumersByTag.count >= limit {
+            self.closeConnection(
+                channel.pointee.connection,
+                .notAllowed,
+                "reached maximum (\(limit)) of consumers per channel",
+                BasicConsume.id
+            )
+            return
+        }
         var priority: Int64 = 0
         if let value = method.arguments["x-priority"] {
             guard let integer = value.integerValue else {

@@ -8,6 +8,8 @@ public struct BrokerSettings: Sendable {
     public var frameMaxBytes: UInt32 = 131_072
     /// Number of channels offered in `connection.tune`.
     public var channelMax: UInt16 = 2047
+    /// Consumers that a channel may have; nil is any number.
+    public var consumerMaxPerChannel: Int?
     /// Durable things go to a commit log, which the driver takes records for and confirms.
     public var isDurable = false
     /// Heartbeat interval offered in `connection.tune`; 0 offers none.
