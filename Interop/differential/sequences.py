@@ -17,15 +17,14 @@ SHORT_TTL = 120
 class Sequence:
     """The operations of one seed. Each is a name and a dictionary; delivery tags are chosen when they are known."""
 
-    def __init__(self, seed, operations, everything):
+    def __init__(self, seed, operations):
         self.random = random.Random(seed)
         self.count = operations
         self.body = 0
         # Swarm: every seed leaves some kinds of operations and arguments out.
         self.weights = {name: weight for name, weight in OPERATIONS.items() if self.random.random() < 0.8}
         self.weights |= {name: OPERATIONS[name] for name in ("declare", "publish", "consume", "settle")}
-        built = [name for name in ARGUMENTS if everything or name not in LATER]
-        self.arguments = [name for name in built if self.random.random() < 0.5]
+        self.arguments = [name for name in ARGUMENTS if self.random.random() < 0.5]
 
     def __iter__(self):
         names, weights = zip(*self.weights.items())
@@ -171,6 +170,3 @@ ARGUMENTS = {
     "x-single-active-consumer": [True, False],
     "x-expires": [3600000, 0],
 }
-
-#: Arguments whose effect Martlet is still to get (issue 4); left out unless `--all` is given.
-LATER = {name for name in ARGUMENTS if name != "x-single-active-consumer"}

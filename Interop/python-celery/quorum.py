@@ -32,7 +32,7 @@ def quorum_queues() -> None:
             assert hanging.get(timeout=30) is True
 
 
-@scenario("native delayed delivery", limit=90, later="issue 4")
+@scenario("native delayed delivery", limit=90)
 def native_delayed_delivery() -> None:
     """A countdown with quorum queues goes through Celery's chain of 28 delay queues and is done when due, not before."""
     tasks = quorum_tasks()
@@ -47,7 +47,7 @@ def native_delayed_delivery() -> None:
         assert time.monotonic() >= sent + 4.5
 
 
-@scenario("retry with quorum queues", limit=90, later="issue 4")
+@scenario("retry with quorum queues", limit=90)
 def retry() -> None:
     """A task that asks to be tried again in a moment is, through the delay queues too."""
     tasks = quorum_tasks()

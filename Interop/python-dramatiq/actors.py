@@ -94,7 +94,7 @@ def retries() -> None:
         assert words(loaded) == ["again"] * 3
 
 
-@scenario("dead message", later="issue 4")
+@scenario("dead message")
 def dead_message() -> None:
     """The message of an actor that is not tried again is rejected and found in the queue of dead ones, with x-death."""
     with application() as loaded, worker():

@@ -52,7 +52,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(main, 50))
 
 
-@scenario("tasks and results", later="issue 4")
+@scenario("tasks and results")
 def tasks_and_results() -> None:
     """Fifty tasks over a quorum queue are each done once, and their results come back."""
 
@@ -74,7 +74,7 @@ def tasks_and_results() -> None:
     run(main())
 
 
-@scenario("delay by a queue", later="issue 4")
+@scenario("delay by a queue")
 def delay_by_queue() -> None:
     """A task with a delay waits in a queue whose messages expire into the exchange of tasks, and is done when due."""
 
