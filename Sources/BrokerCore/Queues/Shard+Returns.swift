@@ -154,14 +154,21 @@ extension Shard {
         if let timer = withheld.pointee.timer, timer <= self.now {
             withheld.pointee.timer = nil
         }
-        while let element = withheld.pointee.popDue(self.now) {
+        var budget = ShardLimits.retriedMessages
+        while budget > 0, let element = withheld.pointee.popDue(self.now) {
+            budget -= 1
             self.becomeReady(
                 queue,
                 ConsumerState.Delivery(sequence: element.sequence, entry: element.entry),
                 wasWaiting: true
             )
         }
-        self.scheduleRetries(queue, withheld)
+        if let due = withheld.pointee.nextDue, due <= self.now {
+            // Many failed at once: the rest behind other inputs.
+            self.pendingWork.append(.retries(address))
+        } else {
+            self.scheduleRetries(queue, withheld)
+        }
         self.dispatchTouchedQueues()
     }
 

@@ -8,6 +8,8 @@ enum ShardWork {
     case trim(QueueAddress)
     /// A queue with groups goes on looking for messages that may be delivered.
     case dispatch(QueueAddress)
+    /// A queue takes more messages in again that have waited after they came back.
+    case retries(QueueAddress)
     /// Dead messages are handed on.
     case deaths
     /// A `basic.get` of a queue that must be trimmed first.
@@ -28,6 +30,8 @@ extension Shard {
             self.runDeaths()
         case .get(let address, let channel, let channelIndex, let consumer, let noAck):
             self.get(address, channel, channelIndex, consumer, noAck: noAck)
+        case .retries(let address):
+            self.fireRetries(address)
         case .dispatch(let address):
             if let queue = self.queue(address) {
                 self.touch(queue)

@@ -60,6 +60,8 @@ enum ShardLimits {
     static let snapshotPlaces: UInt64 = 1024
     /// Definitions in one record when they are told again.
     static let snapshotChanges = 1000
+    /// Messages of a queue that are ready again in one turn after they have waited.
+    static let retriedMessages = 4096
     /// Messages of a queue with groups that are looked at in one turn.
     static let groupedMessages = 4096
     /// Consumers that are looked at for the least loaded one.

@@ -106,6 +106,25 @@ import Testing
         #expect((9...12).contains(deliveries), "\(deliveries)")
     }
 
+    @Test func manyThatAreDueAtOnceComeBackInPieces() {
+        let broker = SimulatedBroker()
+        let client = SimulatedClient(broker).open()
+        client.call(QueueDeclare(queue: "q", arguments: Self.arguments("all")))
+        let count = 2 * ShardLimits.retriedMessages + 10
+        for number in 0..<count {
+            client.publish(routingKey: "q", body: Array("\(number)".utf8))
+        }
+        client.receive()
+        client.call(BasicConsume(queue: "q", consumerTag: "c"))
+        client.call(BasicCancel(consumerTag: "c"))
+        client.call(BasicNack(deliveryTag: 0, multiple: true, requeue: true))
+        #expect(Self.ready(client) == "1 queue.declare-ok 0 0")
+        broker.advance(milliseconds: 1000)
+        #expect(Self.ready(client) == "1 queue.declare-ok \(count) 0")
+        let got = client.call(BasicConsume(queue: "q", consumerTag: "d", noAck: true)).compactMap(\.text)
+        #expect(got == (0..<count).map { "\($0)" })
+    }
+
     @Test func purgeAndDeleteReachThoseThatWait() {
         let broker = SimulatedBroker()
         let client = SimulatedClient(broker).open()
