@@ -10,7 +10,9 @@ extension QueueEntry.Flags {
         set { self.rawValue = self.rawValue & ~(0xFF << Self.priorityShift) | UInt32(newValue) << Self.priorityShift }
     }
 
-    /// How often the message was handed out and came back; bits 16 to 31. It stays at the largest number once there.
+    /// How often the message was handed out and came back; bits 16 to 31.
+    ///
+    /// It stays at the largest number once there.
     var deliveryCount: UInt16 {
         get { UInt16(truncatingIfNeeded: self.rawValue >> Self.countShift) }
         set { self.rawValue = self.rawValue & ~(0xFFFF << Self.countShift) | UInt32(newValue) << Self.countShift }
