@@ -18,12 +18,13 @@ extension Shard {
         let isTimed = flags.contains(.hasExpiration)
         let time = isTimed ? self.timeToLive(self.store.record(slot).view, flags) : Self.unlimited
         var isRejected = false
+        var isKept = false
         for target in targets {
             if target.shard == self.index {
                 guard let queue = self.queue(target) else {
                     if let (station, task) = Station.at(target) {
                         self.store.retain(slot)
-                        self.arrive(slot, flags, at: station, task)
+                        isKept = self.arrive(slot, flags, at: station, task) || isKept
                     }
                     continue
                 }
@@ -41,10 +42,18 @@ extension Shard {
             }
         }
         var answers = self.remoteShards.count
-        let isLogged = !self.log.places.isEmpty
+        let isPlaced = !self.log.places.isEmpty
+        if isPlaced {
+            self.logPlaced(slot, flags, from: channel)
+        }
+        if isKept {
+            let view = self.store.record(slot).view
+            self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
+        }
+        // One answer for all that the log is told of it.
+        let isLogged = isPlaced || isKept
         if isLogged {
             answers += 1
-            self.logPlaced(slot, flags, from: channel)
         }
         if !self.admitted.isEmpty {
             self.enqueueAdmitted(slot, flags, timeToLive: time)

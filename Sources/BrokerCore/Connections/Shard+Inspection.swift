@@ -8,6 +8,8 @@ struct PublishRewrite {
     var properties: [UInt8]?
     /// The headers have deaths in them.
     var hasDeaths = false
+    /// The message waits before it is routed; BCC stays in it until then.
+    var isDelayed = false
 }
 
 /// The properties a broker looks at: expiration, user-id, CC and BCC, reply-to.
@@ -35,7 +37,13 @@ extension Shard {
         }
         if let range = scan.headers {
             let table = UnsafeRawBufferPointer(rebasing: properties[range])
-            if Self.mentionsSpecialHeaders(table) {
+            let names = HeaderNames(in: table)
+            if names.contains(.delay) {
+                var headers = MessageHeaders(encoded: table)
+                let now = self.epochMilliseconds(at: self.now)
+                rewrite.isDelayed = DelayHeaders.deadline(headers.entries(), now: now) != nil
+            }
+            if !names.isDisjoint(with: [.copies, .deaths]) {
                 decoded = decode()
                 guard let headers = decoded?.headers else { return refused("malformed headers") }
                 rewrite.hasDeaths = headers["x-death"] != nil
@@ -49,9 +57,9 @@ extension Shard {
                 if rewrite.extraKeys.count > ShardLimits.extraRoutingKeys {
                     return refused("more than \(ShardLimits.extraRoutingKeys) routing keys in CC and BCC")
                 }
-                if headers["BCC"] != nil {
+                if headers["BCC"] != nil, !rewrite.isDelayed {
                     decoded?.headers = FieldTable(headers.filter { $0.key != "BCC" }.map { ($0.key, $0.value) })
-                    rewrite.properties = decoded.map(Self.encode)
+                    rewrite.properties = decoded?.encoded
                 }
             }
         }
@@ -75,7 +83,7 @@ extension Shard {
                     channel: self.address(of: channel),
                     secret: channel.pointee.replySecret
                 ).name
-            rewrite.properties = decoded.map(Self.encode)
+            rewrite.properties = decoded?.encoded
         }
         return nil
     }
@@ -111,26 +119,6 @@ extension Shard {
         return nil
     }
 
-    /// Whether an encoded header table has a key `CC`, `BCC` or `x-death`; walks names only by searching their bytes, so
-    /// that it may be wrong towards yes.
-    private static func mentionsSpecialHeaders(_ table: UnsafeRawBufferPointer) -> Bool {
-        var index = 0
-        while index + 2 < table.count {
-            if table[index + 1] == UInt8(ascii: "C"), table[index + 2] == UInt8(ascii: "C"),
-                table[index] == 2 || table[index] == UInt8(ascii: "B")
-            {
-                return true
-            }
-            if table[index] == 7, table[index + 1] == UInt8(ascii: "x"), table[index + 2] == UInt8(ascii: "-"),
-                table[(index + 1)...].starts(with: "x-death".utf8)
-            {
-                return true
-            }
-            index += 1
-        }
-        return false
-    }
-
     private static func routingKeys(_ value: FieldValue) -> [[UInt8]]? {
         guard case .array(let array) = value else { return nil }
         var keys: [[UInt8]] = []
@@ -145,13 +133,5 @@ extension Shard {
 
     private static func describeCopies(_ name: ShortString, _ value: FieldValue) -> String {
         "{unacceptable_type_in_header,\"\(name)\",\(value.rabbitTypeName)}"
-    }
-
-    private static func encode(_ properties: BasicProperties) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: properties.encodedSize) { buffer, count in
-            var writer = WireWriter(UnsafeMutableRawBufferPointer(buffer))
-            properties.encode(into: &writer)
-            count = writer.offset
-        }
     }
 }

@@ -8,6 +8,8 @@ enum PublishCompletion {
     case nothing
     /// A dead message of a queue of this shard can go.
     case deadLetter(QueueAddress, sequence: UInt64, DeathReason)
+    /// A delayed message, by its id.
+    case delayed(id: UInt64)
 }
 
 /// How far a publish without a channel has come when ``Shard/publishInternally(_:_:to:then:)`` returns.
@@ -150,7 +152,7 @@ extension Shard {
         for target in targets where target.shard == self.index {
             guard let queue = self.queue(target) else {
                 if let (station, task) = Station.at(target) {
-                    self.arrive(self.storeCopy(message), flags, at: station, task)
+                    _ = self.arrive(self.storeCopy(message), flags, at: station, task)
                 }
                 continue
             }
@@ -219,6 +221,7 @@ extension Shard {
         case .nothing: break
         case .deadLetter(let queue, let sequence, let reason):
             self.deadLetterAnswered(queue, sequence, reason, isRejected: isRejected)
+        case .delayed(let id): self.delayedArrived(id)
         }
     }
 }

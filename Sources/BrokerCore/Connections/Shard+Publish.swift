@@ -247,7 +247,10 @@ extension Shard {
             return false
         }
         message.isUnroutable = !self.routeTargets.hasQueue
-        if isSimple && self.routeTargets.isKeepable {
+        if rewritten.isDelayed {
+            self.routeTargets.reset()
+            self.routeTargets.add(Station(number: virtualHost.number), .delayAnywhere)
+        } else if isSimple && self.routeTargets.isKeepable {
             self.cacheRoute(message, self.routeTargets.queues, channel)
         }
         // Ours alone while the message is handed on: nothing is routed meanwhile.

@@ -20,4 +20,8 @@ public enum LogRecordType: UInt8, Sendable, CaseIterable {
     case retry = 11
     /// A message that came back to the end of its queue; see ``MoveRecord``.
     case move = 12
+    /// A message that waits for its time; see ``DelayedRecord``.
+    case delayed = 13
+    /// Messages that do not wait any longer, or for another time; see ``DelaysChangedRecord``.
+    case delaysChanged = 14
 }

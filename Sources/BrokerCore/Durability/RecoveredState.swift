@@ -54,6 +54,8 @@ public struct RecoveredState: Sendable {
     private var queueNumbers: [Key: UInt64] = [:]
     private var queuesByNumber: [UInt64: RecoveredQueue] = [:]
     private var boundEnds = RecoveredBindings()
+    /// Messages that wait for their time.
+    private(set) var delays = RecoveredDelays()
 
     private static let predeclared = Set(VirtualHost.predeclared.map(\.name))
 
@@ -106,6 +108,10 @@ public struct RecoveredState: Sendable {
             let record = try MoveRecord(payload)
             self.note(record.queue)
             self.queuesByNumber[record.queue]?.move(record)
+        case .delayed:
+            self.delays.add(try DelayedRecord(payload).delay)
+        case .delaysChanged:
+            self.delays.change(try DelaysChangedRecord(payload).changes)
         case .snapshotBegin, .snapshotEnd:
             // What stands between them is told again, which the first invariant allows.
             break

@@ -279,6 +279,7 @@ extension Shard {
         }
         self.log.deliveredQueues.removeAll(keepingCapacity: true)
         self.flushReturns()
+        self.flushDelays()
         self.flushSettled()
     }
 

@@ -8,16 +8,20 @@ public final class RestorePlan: @unchecked Sendable {
     let changes: [TopologyChange]
     /// The queues with their messages, by where they live now.
     let queues: [(address: QueueAddress, queue: RecoveredQueue)]
+    /// Messages that wait for their time, and the ids given so far.
+    let delays: (waiting: [RecoveredDelay], highestID: UInt64)
     /// What could not be restored, one line each.
     public let complaints: [String]
 
     init(
         changes: [TopologyChange],
         queues: [(address: QueueAddress, queue: RecoveredQueue)],
+        delays: (waiting: [RecoveredDelay], highestID: UInt64),
         complaints: [String]
     ) {
         self.changes = changes
         self.queues = queues
+        self.delays = delays
         self.complaints = complaints
     }
 
@@ -66,7 +70,12 @@ extension Shard {
             if binding.definition.kind == .queue && lost.contains(end) { continue }
             changes.append(.addBinding(virtualHost: binding.virtualHost, binding.definition))
         }
-        return RestorePlan(changes: changes, queues: places, complaints: complaints)
+        return RestorePlan(
+            changes: changes,
+            queues: places,
+            delays: (state.delays.ordered, state.delays.highestID),
+            complaints: complaints
+        )
     }
 
     private struct BindingEnd: Hashable {
@@ -83,6 +92,7 @@ extension Shard {
             guard let queue = self.queue(address) else { continue }
             self.restore(recovered, queue)
         }
+        self.restore(plan.delays.waiting, highestID: plan.delays.highestID)
         self.updateMemoryAlarm()
     }
 

@@ -34,6 +34,7 @@ extension Shard {
             queue.flatMap { $0.pointee.isLogged ? $0.pointee.address : nil }
         }
         self.log.snapshot = SnapshotCursor(queues: addresses)
+        self.beginTellingDelays()
     }
 
     /// Tells the next messages; returns whether there are more.
@@ -54,7 +55,8 @@ extension Shard {
             cursor.queues.removeLast()
             cursor.sequence = 0
         }
-        self.log.snapshot = cursor.queues.isEmpty ? nil : cursor
+        let hasDelays = cursor.queues.isEmpty && self.continueTellingDelays(&budget)
+        self.log.snapshot = cursor.queues.isEmpty && !hasDelays ? nil : cursor
         return self.log.snapshot != nil
     }
 

@@ -4,9 +4,13 @@ import AMQPProtocol
 extension Exchange {
     private static let noStoreKey: ShortString = "x-recent-history-no-store"
 
-    /// Adds the places where a message stops, besides those where its bindings lead.
-    func stop(_ headers: inout MessageHeaders, into targets: inout RouteTargets) {
-        guard let station = self.station else { return }
+    /// Adds the places where a message stops; returns whether it goes no further now.
+    func stop(_ headers: inout MessageHeaders, into targets: inout RouteTargets) -> Bool {
+        guard let station = self.station else { return false }
+        if self.definition.type == .delayedMessage, DelayHeaders.delay(headers.entries()) != nil {
+            targets.add(station, .delay)
+            return true
+        }
         if self.definition.type == .recentHistory {
             let refusal = MessageHeaders.find(Self.noStoreKey, in: headers.entries())
             if refusal?.booleanValue != true {
@@ -14,5 +18,6 @@ extension Exchange {
                 targets.add(station, .remember, on: 0)
             }
         }
+        return false
     }
 }

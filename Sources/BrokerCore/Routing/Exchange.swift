@@ -16,10 +16,14 @@ struct ExchangeDefinition: Equatable, Sendable {
     var arguments: FieldTable
 
     /// The type by which messages find their bindings.
-    var routedType: ExchangeType { self.type }
+    var routedType: ExchangeType {
+        guard self.type == .delayedMessage else { return self.type }
+        // It was declared, so that the name is a type's.
+        return ExchangeArguments.delayedType(self.arguments).flatMap { ExchangeType(name: $0) } ?? .direct
+    }
 
     /// Whether messages stop at the exchange; see ``Station``.
-    var needsStation: Bool { self.type == .recentHistory }
+    var needsStation: Bool { self.type == .recentHistory || self.type == .delayedMessage }
 }
 
 /// An exchange in a replica of the topology.

@@ -43,7 +43,7 @@ enum ExchangeType: UInt8, Sendable, CaseIterable {
 
     /// Finds a type by its name in `exchange.declare`; nil for others.
     init?(name: ShortString) {
-        guard let type = Self.allCases.first(where: { $0.name == name && $0 != .delayedMessage }) else { return nil }
+        guard let type = Self.allCases.first(where: { $0.name == name }) else { return nil }
         self = type
     }
 }

@@ -44,15 +44,21 @@ struct RecentHistories {
 
 /// Messages at stations.
 extension Shard {
-    /// A message has come to a station; its reference is the station's.
+    /// A message has come to a station; its reference is the station's. Returns whether the log has to have it.
     @inline(never)
-    func arrive(_ slot: UInt32, _ flags: QueueEntry.Flags, at station: Station, _ task: Station.Task) {
-        guard let (_, exchange) = self.topology.exchange(at: station) else {
+    func arrive(_ slot: UInt32, _ flags: QueueEntry.Flags, at station: Station, _ task: Station.Task) -> Bool {
+        if task == .delayAnywhere, let host = self.topology.virtualHostName(station.number) {
+            let exchange = ShortString(Array(self.store.record(slot).exchange)) ?? ""
+            return self.delayByHeaders(slot, flags, DelayOrigin(virtualHost: host, exchange: exchange))
+        }
+        guard let (host, exchange) = self.topology.exchange(at: station) else {
             // Deleted meanwhile, and with it what it was to do.
             self.store.release(slot)
-            return
+            return false
         }
         switch task {
+        case .delay, .delayAnywhere:
+            return self.delayByHeaders(slot, flags, DelayOrigin(virtualHost: host.name, exchange: exchange.name))
         case .remember:
             // Taken out while it changes, so that it is not copied.
             var kept =
@@ -63,6 +69,7 @@ extension Shard {
                 self.store.release(entry.slot)
             }
             self.histories.byStation[station.number] = kept
+            return false
         }
     }
 

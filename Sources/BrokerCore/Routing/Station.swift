@@ -8,6 +8,10 @@ struct Station: Equatable, Sendable {
     enum Task: UInt32 {
         /// Keep it for queues that are bound later.
         case remember = 0
+        /// Let it wait as long as its headers say, then publish it to the exchange.
+        case delay = 1
+        /// The same for any exchange, the message's own; the number is that of the virtual host.
+        case delayAnywhere = 2
     }
 
     /// Queues' slots are below.

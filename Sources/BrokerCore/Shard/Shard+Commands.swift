@@ -163,6 +163,7 @@ extension Shard {
         var slot: UInt32?
         let isTimed = message.flags.contains(.hasExpiration)
         let time = isTimed ? self.timeToLive(message.view, message.flags) : Self.unlimited
+        var isKept = false
         for index in 0..<count {
             let address = QueueAddress(
                 shard: self.index,
@@ -172,10 +173,8 @@ extension Shard {
             // A queue that is gone has taken its messages with it.
             guard let queue = self.queue(address) else {
                 if let (station, task) = Station.at(address) {
-                    slot.map { self.store.retain($0) }
-                    let stored = slot ?? self.storeBatched(message)
-                    slot = stored
-                    self.arrive(stored, message.flags, at: station, task)
+                    // A copy of its own: stations may let go of it at once.
+                    isKept = self.arrive(self.storeBatched(message), message.flags, at: station, task) || isKept
                 }
                 continue
             }
@@ -207,7 +206,7 @@ extension Shard {
                 self.store.release(stored)
             }
         }
-        return isLogged
+        return isLogged || isKept
     }
 
     private func storeBatched(_ message: BatchedMessage) -> UInt32 {

@@ -59,6 +59,8 @@ public final class Shard {
     var routeTargets: RouteTargets
     /// Messages that `x-recent-history` exchanges keep; on shard 0 only.
     var histories = RecentHistories()
+    /// Messages that wait for their time.
+    var delays: DelayedMessages
     /// Grows whenever a cached route may have become wrong.
     var routeEpoch: UInt64 = 0
 
@@ -129,6 +131,7 @@ public final class Shard {
         self.outputMemory = output
         self.now = now
         self.topology = Topology(seed: random.next())
+        self.delays = DelayedMessages(shard: index, of: count)
         self.routeTargets = RouteTargets(shard: UInt16(index), random: random)
         self.owner = TopologyOwner()
         self.log = ShardLog(isOn: settings.isDurable)
@@ -249,6 +252,7 @@ public final class Shard {
         while let timer = self.timers.popDue(now) {
             self.fire(timer)
         }
+        self.fireDelays()
         self.runLocalCommands()
         self.dispatchTouchedQueues()
     }
@@ -372,7 +376,10 @@ public final class Shard {
     }
 
     /// When ``fireTimers(now:)`` must be called at the latest.
-    public var nextDeadline: BrokerInstant? { self.timers.nextDeadline }
+    public var nextDeadline: BrokerInstant? {
+        guard let delay = self.nextDelayDeadline else { return self.timers.nextDeadline }
+        return min(delay, self.timers.nextDeadline ?? delay)
+    }
 
     // MARK: Helpers
 

@@ -20,7 +20,7 @@ struct ExchangeDeclaration {
 
     /// Refuses, finds the exchange or makes it.
     func decide(in host: VirtualHost) throws(Violation) -> TopologyDecision {
-        let type = try self.knownType()
+        let type = try Self.knownType(self.type)
         try TopologyOwner.checkNotDefault(self.name, Self.method)
         let subject = "exchange '\(self.name)' in vhost '\(host.name)'"
         if let exchange = host.exchange(named: self.name) {
@@ -39,6 +39,9 @@ struct ExchangeDeclaration {
         if let refusal = ExchangeArguments.refusal(of: self.arguments, for: type) {
             throw .channel(.preconditionFailed, text: ReplyText(refusal), method: Self.method)
         }
+        if type == .delayedMessage, let name = ExchangeArguments.delayedType(self.arguments) {
+            _ = try Self.knownType(name)
+        }
         let definition = ExchangeDefinition(
             name: self.name,
             type: type,
@@ -50,10 +53,10 @@ struct ExchangeDeclaration {
         return .apply([.addExchange(virtualHost: host.name, definition)])
     }
 
-    private func knownType() throws(Violation) -> ExchangeType {
-        if let type = ExchangeType(name: self.type) { return type }
-        let adjective = self.type.isEmpty ? "invalid" : "unknown"
-        throw .connection(.commandInvalid, text: "\(adjective) exchange type '\(self.type)'", method: Self.method)
+    private static func knownType(_ name: ShortString) throws(Violation) -> ExchangeType {
+        if let type = ExchangeType(name: name) { return type }
+        let adjective = name.isEmpty ? "invalid" : "unknown"
+        throw .connection(.commandInvalid, text: "\(adjective) exchange type '\(name)'", method: Self.method)
     }
 
     private func checkEquivalence(

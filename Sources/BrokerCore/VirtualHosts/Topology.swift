@@ -14,6 +14,8 @@ final class Topology {
     /// The exchanges that are ``Station``s, by number.
     private var stations: [UInt32: (host: VirtualHost, exchange: Exchange)] = [:]
     private var nextStation: UInt32 = 0
+    private var hostNames: [UInt32: ShortString] = [0: "/"]
+    private var nextHost: UInt32 = 1
 
     /// Makes a topology with the virtual host `/`.
     ///
@@ -37,7 +39,11 @@ final class Topology {
         self.version += 1
         switch change {
         case .addVirtualHost(let name):
-            self.virtualHosts.insert(VirtualHost(name: name, seed: self.seed), for: name)
+            // All replicas count alike.
+            let host = VirtualHost(name: name, number: self.nextHost, seed: self.seed)
+            self.nextHost += 1
+            self.virtualHosts.insert(host, for: name)
+            self.hostNames[host.number] = name
         case .limitQueues(let name, let limit):
             self.known(name).maxQueues = limit
         case .addExchange(let host, let definition):
@@ -70,6 +76,9 @@ final class Topology {
         host.add(exchange)
         self.stations[station.number] = (host, exchange)
     }
+
+    /// The name of the virtual host with a number.
+    func virtualHostName(_ number: UInt32) -> ShortString? { self.hostNames[number] }
 
     /// The exchange that is a station, if it is still there.
     func exchange(at station: Station) -> (host: VirtualHost, exchange: Exchange)? {

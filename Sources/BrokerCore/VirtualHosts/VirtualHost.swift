@@ -4,6 +4,8 @@ import AMQPProtocol
 final class VirtualHost {
     /// The name, such as `/`.
     let name: ShortString
+    /// The number, the same on all shards.
+    let number: UInt32
     /// The most queues there may be; nil is no limit.
     var maxQueues: Int?
     private var exchanges: BytesTable<Exchange>
@@ -11,8 +13,9 @@ final class VirtualHost {
     private var routeEpoch: UInt64 = 0
 
     /// Makes a virtual host with the predeclared exchanges; `seed` guards its hash tables.
-    init(name: ShortString, seed: UInt64) {
+    init(name: ShortString, number: UInt32 = 0, seed: UInt64) {
         self.name = name
+        self.number = number
         self.exchanges = BytesTable(seed: seed)
         self.queues = BytesTable(seed: seed)
         for definition in Self.predeclared {
@@ -134,9 +137,7 @@ final class VirtualHost {
         into targets: inout RouteTargets
     ) {
         while let exchange = targets.nextExchange() {
-            if exchange.station != nil {
-                exchange.stop(&headers, into: &targets)
-            }
+            if exchange.station != nil, exchange.stop(&headers, into: &targets) { continue }
             var isFound = exchange.route(routingKey, &headers, into: &targets)
             if !extraKeys.isEmpty, exchange.usesRoutingKey {
                 for key in extraKeys where key.withUnsafeBytes({ exchange.route($0, &headers, into: &targets) }) {

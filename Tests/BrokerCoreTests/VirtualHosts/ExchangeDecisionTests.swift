@@ -93,7 +93,7 @@ import Testing
     @Test(arguments: [
         ("x", "unknown exchange type 'x'"), ("", "invalid exchange type ''"),
         ("Direct", "unknown exchange type 'Direct'"),
-        ("x-delayed-message", "unknown exchange type 'x-delayed-message'"),
+        ("x-federation-upstream", "unknown exchange type 'x-federation-upstream'"),
         ("x-jms-topic", "unknown exchange type 'x-jms-topic'"),
     ])
     func namesTypesItDoesNotKnow(type: String, text: String) {
