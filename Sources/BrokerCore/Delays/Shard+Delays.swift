@@ -8,7 +8,9 @@ internal import AMQPProtocol
 ///                      └─► cancelDelayedMessage
 /// ```
 extension Shard {
-    /// Keeps a message until its time has come; its reference is ours. Returns whether the log has to have it.
+    /// Keeps a message until its time has come; its reference is ours.
+    ///
+    /// Returns whether the log has to have it.
     func delay(_ slot: UInt32, _ flags: QueueEntry.Flags, until deadline: UInt64, _ origin: DelayOrigin) -> Bool {
         let exchange = self.topology.virtualHost(named: origin.virtualHost)?.exchange(named: origin.exchange)
         let isLogged = self.log.isOn && flags.contains(.persistent) && exchange?.definition.isDurable ?? false
@@ -230,7 +232,9 @@ extension Shard {
     /// The number of messages that wait.
     public var delayedMessageCount: Int { self.delays.heap.count }
 
-    /// Drops a message that waits; false when it does not wait here (any more). Looks through all of them.
+    /// Drops a message that waits; false when it does not wait here (any more).
+    ///
+    /// Looks through all of them.
     public func cancelDelayedMessage(id: UInt64) -> Bool {
         guard let index = self.delays.heap.index(of: id) else { return false }
         let entry = self.delays.heap.remove(at: index)
@@ -239,7 +243,9 @@ extension Shard {
         return true
     }
 
-    /// Gives a message that waits another time; false when it does not wait here (any more). Looks through all of them.
+    /// Gives a message that waits another time; false when it does not wait here (any more).
+    ///
+    /// Looks through all of them.
     public func rescheduleDelayedMessage(id: UInt64, toEpochMilliseconds deadline: UInt64) -> Bool {
         guard let index = self.delays.heap.index(of: id) else { return false }
         let isLogged = self.delays.heap[index].isLogged

@@ -36,7 +36,7 @@ final class Exchange {
         case headers(HeadersExchange)
         case consistentHash(ConsistentHashExchange)
         case modulusHash(ModulusHashExchange)
-        case random(RandomExchange)
+        case chance(RandomExchange)
     }
 
     private struct BindingKey: Hashable {
@@ -84,8 +84,8 @@ final class Exchange {
         case .headers: .headers(HeadersExchange())
         case .consistentHash: .consistentHash(ConsistentHashExchange(definition.arguments))
         case .modulusHash: .modulusHash(ModulusHashExchange())
-        case .random: .random(RandomExchange(prefersLocal: false))
-        case .localRandom: .random(RandomExchange(prefersLocal: true))
+        case .random: .chance(RandomExchange(prefersLocal: false))
+        case .localRandom: .chance(RandomExchange(prefersLocal: true))
         }
     }
 
@@ -105,7 +105,7 @@ final class Exchange {
         case .topic: TopicTrie.validate(definition)
         case .headers: HeadersExchange.validate(definition)
         case .consistentHash: ConsistentHashExchange.validate(definition)
-        case .modulusHash, .random: nil
+        case .modulusHash, .chance: nil
         }
     }
 
@@ -128,7 +128,7 @@ final class Exchange {
         case .headers(let router): router.bind(binding)
         case .consistentHash(let router): router.bind(binding)
         case .modulusHash(let router): router.bind(binding)
-        case .random(let router): router.bind(binding)
+        case .chance(let router): router.bind(binding)
         }
         return true
     }
@@ -148,7 +148,7 @@ final class Exchange {
         case .headers(let router): router.unbind(binding)
         case .consistentHash(let router): router.unbind(binding)
         case .modulusHash(let router): router.unbind(binding)
-        case .random(let router): router.unbind(binding)
+        case .chance(let router): router.unbind(binding)
         }
     }
 
@@ -181,7 +181,7 @@ final class Exchange {
         case .headers(let router): router.route(&headers, into: &targets)
         case .consistentHash(let router): router.route(routingKey, &headers, into: &targets)
         case .modulusHash(let router): router.route(routingKey, into: &targets)
-        case .random(let router): router.route(into: &targets)
+        case .chance(let router): router.route(into: &targets)
         }
     }
 
@@ -189,7 +189,7 @@ final class Exchange {
     var usesRoutingKey: Bool {
         switch self.router {
         case .direct, .topic: true
-        case .fanout, .headers, .consistentHash, .modulusHash, .random: false
+        case .fanout, .headers, .consistentHash, .modulusHash, .chance: false
         }
     }
 }

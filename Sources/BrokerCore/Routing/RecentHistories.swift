@@ -44,9 +44,11 @@ struct RecentHistories {
 
 /// Messages at stations.
 extension Shard {
-    /// A message has come to a station; its reference is the station's. Returns whether the log has to have it.
+    /// A message has come to a station; its reference is the station's.
+    ///
+    /// Returns whether the log has to have it.
     @inline(never)
-    func arrive(_ slot: UInt32, _ flags: QueueEntry.Flags, at station: Station, _ task: Station.Task) -> Bool {
+    func arrive(_ slot: UInt32, _ flags: QueueEntry.Flags, at station: Station, _ task: Station.Duty) -> Bool {
         if task == .delayAnywhere, let host = self.topology.virtualHostName(station.number) {
             let exchange = ShortString(Array(self.store.record(slot).exchange)) ?? ""
             return self.delayByHeaders(slot, flags, DelayOrigin(virtualHost: host, exchange: exchange))

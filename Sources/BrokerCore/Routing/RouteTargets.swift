@@ -67,7 +67,7 @@ struct RouteTargets {
     }
 
     /// Adds a station of the shard that looks, or of another one.
-    mutating func add(_ station: Station, _ task: Station.Task, on shard: UInt16? = nil) {
+    mutating func add(_ station: Station, _ task: Station.Duty, on shard: UInt16? = nil) {
         self.isKeepable = false
         self.queues.append(station.address(for: task, on: shard ?? self.shard))
     }

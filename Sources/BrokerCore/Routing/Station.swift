@@ -5,7 +5,7 @@
 /// such an address.
 struct Station: Equatable, Sendable {
     /// What is to be done with a message that arrives.
-    enum Task: UInt32 {
+    enum Duty: UInt32 {
         /// Keep it for queues that are bound later.
         case remember = 0
         /// Let it wait as long as its headers say, then publish it to the exchange.
@@ -21,13 +21,13 @@ struct Station: Equatable, Sendable {
     let number: UInt32
 
     /// The address of the station for a task on a shard.
-    func address(for task: Task, on shard: UInt16) -> QueueAddress {
+    func address(for task: Duty, on shard: UInt16) -> QueueAddress {
         QueueAddress(shard: shard, slot: Self.bit | self.number, generation: task.rawValue)
     }
 
     /// The station and task that an address stands for; nil for a queue's.
-    static func at(_ address: QueueAddress) -> (station: Station, task: Task)? {
-        guard address.slot & Self.bit != 0, let task = Task(rawValue: address.generation) else { return nil }
+    static func at(_ address: QueueAddress) -> (station: Station, task: Duty)? {
+        guard address.slot & Self.bit != 0, let task = Duty(rawValue: address.generation) else { return nil }
         return (Station(number: address.slot & ~Self.bit), task)
     }
 }
