@@ -117,8 +117,8 @@ def help_and_version() -> None:
     assert (shown.returncode, shown.stderr) == (0, ""), shown
     for option in (
         "listen port default-user default-password tls-port tls-cert tls-key tls-ca tls-verify-peer data-dir ephemeral "
-        "shards memory-limit max-message-size heartbeat channel-max consumer-max-per-channel frame-max config log-level "
-        "log-format version help"
+        "shards memory-limit disk-free-limit sync sync-interval max-message-size heartbeat channel-max "
+        "consumer-max-per-channel frame-max config log-level log-format version help"
     ).split():
         assert f"--{option}" in shown.stdout, option
     version = run("--version")

@@ -52,12 +52,19 @@ def assert_refused(ended: subprocess.CompletedProcess[str], code: int, line: str
 
 
 class Martlet:
-    """A `martlet` that serves for the length of a `with` block, with `files` open files at most."""
+    """A `martlet` that serves for the length of a `with` block, with `files` open files at most.
+
+    `command` starts it in another way than by its path."""
 
     def __init__(
-        self, *options: object, stderr: int | None = None, files: int | None = None, **variables: str
+        self,
+        *options: object,
+        stderr: int | None = None,
+        files: int | None = None,
+        command: list[str] | None = None,
+        **variables: str,
     ) -> None:
-        self._command = [program(), *map(str, options)]
+        self._command = [*(command or [program()]), *map(str, options)]
         if files:
             self._command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *self._command]
         self._environment = environment(**variables)

@@ -13,6 +13,10 @@ public struct ServerOptions: Sendable {
     public var shards: Int = 1
     /// Where durable things are kept; nil keeps everything in memory.
     public var dataDirectory: String?
+    /// Free octets of the data directory's file system below which publishers are blocked.
+    public var diskFreeLimitBytes: UInt64 = 50_000_000
+    /// When what was confirmed is on the disk.
+    public var sync = SyncMode.always
     /// Settings of the core, as far as they have no property of their own below.
     var broker = BrokerSettings()
     /// The user that exists from the start.
@@ -70,6 +74,16 @@ public struct ServerOptions: Sendable {
         ListenAddress(host: "127.0.0.1"),
         ListenAddress(host: "::1", isRequired: false),
     ]
+}
+
+/// When the commit log is synced, and so what a confirm promises.
+public enum SyncMode: Sendable, Equatable {
+    /// Before anything is confirmed: what was confirmed survives a loss of power.
+    case always
+    /// So long after a write at the latest: a loss of power costs at most what was confirmed in that time.
+    case interval(milliseconds: Int)
+    /// When the system likes: what was confirmed survives the end of the process, not a loss of power.
+    case never
 }
 
 /// How to serve AMQP over TLS.

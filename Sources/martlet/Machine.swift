@@ -21,6 +21,19 @@ enum Machine {
         return min(physical, limit ?? physical)
     }
 
+    /// Where durable things go if nobody says where; nil when the environment names no home.
+    static func defaultDataDirectory(_ environment: [String: String], isRoot: Bool) -> String? {
+        if isRoot { return "/var/lib/martlet" }
+        // The specification of these variables wants relative paths ignored.
+        if let data = environment["XDG_DATA_HOME"], data.hasPrefix("/") { return "\(data)/martlet" }
+        guard let home = environment["HOME"], home.hasPrefix("/") else { return nil }
+        #if canImport(Darwin)
+        return "\(home)/Library/Application Support/martlet"
+        #else
+        return "\(home)/.local/share/martlet"
+        #endif
+    }
+
     /// Creates a directory if there is none; says why it cannot be written to, or nil when it can.
     static func whyUnusable(directory path: String) -> String? {
         // Only the mistakes are interesting: an existing directory is fine, and what is really wrong shows below.

@@ -14,11 +14,12 @@ struct MartletCommand: AsyncParsableCommand {
             """,
         discussion: """
             Started without options it serves the loopback interface on port 5672, where clients written for RabbitMQ \
-            find it; user and password are guest. It prints one line when it is ready and stops on Ctrl-C.
+            find it; user and password are guest. Durable queues and persistent messages are kept on disk and survive \
+            a restart. It prints one line when it is ready and stops on Ctrl-C.
 
             EXAMPLES
-              Try it out:
-                martlet
+              Try it out, without a trace on the disk:
+                martlet --ephemeral
               Beside another broker, on a port the system chooses and prints:
                 martlet --port 0
               For the whole network, so with a user of its own (guest may log in from this machine only):
@@ -135,11 +136,47 @@ struct SecurityOptions: ParsableArguments {
 
 /// What the broker may use.
 struct ResourceOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Directory for what survives a restart; created if missing.", valueName: "directory"))
+    @Option(
+        help: ArgumentHelp(
+            """
+            Directory for what survives a restart; created if missing. (default: /var/lib/martlet for root, else \
+            ~/.local/share/martlet)
+            """,
+            valueName: "directory"
+        )
+    )
     var dataDir: String?
 
-    @Flag(help: "Keep everything in memory, on purpose.")
+    @Flag(help: "Keep everything in memory, on purpose; touches no disk.")
     var ephemeral = false
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            When what is confirmed is on the disk: always (before it is confirmed; survives a loss of power), interval \
+            (--sync-interval later at most) or never (when the system likes; survives the end of the process). \
+            (default: always)
+            """,
+            valueName: "when"
+        )
+    )
+    var sync: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --sync interval: what a loss of power may cost. (default: 1000)",
+            valueName: "milliseconds"
+        )
+    )
+    var syncInterval: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Free disk space below which publishers are blocked: 1GB, or 20% of the memory. (default: 50MB)",
+            valueName: "size"
+        )
+    )
+    var diskFreeLimit: String?
 
     @Option(
         help: ArgumentHelp("Event loops, each with its share of the work. (default: one a core)", valueName: "count")
@@ -159,6 +196,9 @@ struct ResourceOptions: ParsableArguments {
         flags.set(.ephemeral, self.ephemeral)
         flags.set(.shards, self.shards)
         flags.set(.memoryLimit, self.memoryLimit)
+        flags.set(.diskFreeLimit, self.diskFreeLimit)
+        flags.set(.sync, self.sync)
+        flags.set(.syncInterval, self.syncInterval)
     }
 }
 

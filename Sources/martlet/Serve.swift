@@ -29,7 +29,8 @@ enum Serve {
         let configuration = try ServeConfiguration(
             sources,
             cores: ServerOptions.availableCores,
-            memoryBytes: Machine.memoryBytes
+            memoryBytes: Machine.memoryBytes,
+            defaultDirectory: Machine.defaultDataDirectory(environment, isRoot: geteuid() == 0)
         )
         let logger = self.makeLogger(configuration)
         for key in sources.unknownKeys {
@@ -74,8 +75,8 @@ enum Serve {
         if let directory = configuration.dataDirectory, let reason = Machine.whyUnusable(directory: directory) {
             throw StartFailure("cannot use data directory \(directory): \(reason)")
         }
-        if configuration.dataDirectory == nil && !configuration.isEphemeral {
-            logger.warning("without --data-dir messages and definitions are kept in memory; they end with the process")
+        if let directory = configuration.server.dataDirectory {
+            logger.info("durable queues and persistent messages are kept in \(directory)")
         }
     }
 

@@ -10,11 +10,20 @@ struct ServeConfiguration {
 
     /// Part of the machine's memory that messages may take before publishers are blocked.
     static let defaultMemoryLimit = "40%"
+    /// Milliseconds between two syncs with `--sync interval`.
+    static let defaultSyncInterval = 1_000
     /// Port of AMQP over TLS when only certificate and key are given.
     static let defaultTLSPort: UInt16 = 5671
 
     /// Reads all settings; `cores` and `memoryBytes` describe the machine.
-    init(_ sources: ConfigurationSources, cores: Int, memoryBytes: UInt64) throws(StartFailure) {
+    ///
+    /// `defaultDirectory` is where durable things go if nothing else is said; nil when there is no such place.
+    init(
+        _ sources: ConfigurationSources,
+        cores: Int,
+        memoryBytes: UInt64,
+        defaultDirectory: String?
+    ) throws(StartFailure) {
         if let texts = try sources.texts(.listen) {
             self.server.listen = []
             for text in texts {
@@ -33,7 +42,17 @@ struct ServeConfiguration {
         self.server.defaultPassword = try sources.text(.defaultPassword) ?? self.server.defaultPassword
         self.dataDirectory = try sources.text(.dataDirectory)
         self.isEphemeral = try sources.flag(.ephemeral) ?? false
+        if self.dataDirectory == nil && !self.isEphemeral {
+            guard let defaultDirectory else {
+                throw StartFailure(
+                    "there is no home for data: give \(Setting.dataDirectory.flag) DIRECTORY or \(Setting.ephemeral.flag)",
+                    isConfiguration: true
+                )
+            }
+            self.dataDirectory = defaultDirectory
+        }
         self.server.dataDirectory = self.isEphemeral ? nil : self.dataDirectory
+        self.server.sync = try Self.sync(sources)
         self.logThreshold = try sources.choice(.logLevel, of: LogThreshold.self) ?? .info
         self.logFormat = try sources.choice(.logFormat, of: LogFormat.self) ?? .text
         try self.readLimits(sources, memoryBytes: memoryBytes)
@@ -47,6 +66,9 @@ struct ServeConfiguration {
             try sources.size(.memoryLimit, total: memoryBytes, atLeast: 1 << 20)
             ?? ByteSize.parse(Self.defaultMemoryLimit, total: memoryBytes)
             ?? self.server.memoryLimitBytes
+        if let size = try sources.size(.diskFreeLimit, total: memoryBytes, atLeast: 0) {
+            self.server.diskFreeLimitBytes = size
+        }
         if let size = try sources.size(.maxMessageSize, total: memoryBytes, atLeast: 1) {
             self.server.maxMessageBytes = size
         }
@@ -60,6 +82,23 @@ struct ServeConfiguration {
         // 4096 is the least AMQP 0-9-1 allows; a frame is buffered until it is complete, hence an upper bound.
         if let octets = try sources.integer(.frameMax, in: 4_096...134_217_728) {
             self.server.frameMaxBytes = UInt32(octets)
+        }
+    }
+
+    private static func sync(_ sources: ConfigurationSources) throws(StartFailure) -> SyncMode {
+        let word = try sources.choice(.sync, of: SyncWord.self) ?? .always
+        let milliseconds = try sources.integer(.syncInterval, in: 1...3_600_000)
+        switch word {
+        case .interval:
+            return .interval(milliseconds: milliseconds ?? Self.defaultSyncInterval)
+        case .always, .never:
+            guard milliseconds == nil else {
+                throw StartFailure(
+                    "\(Setting.syncInterval.flag) needs \(Setting.sync.flag) \(SyncWord.interval.rawValue)",
+                    isConfiguration: true
+                )
+            }
+            return word == .always ? .always : .never
         }
     }
 
@@ -88,4 +127,11 @@ struct ServeConfiguration {
             verifiesPeer: verifiesPeer
         )
     }
+}
+
+/// The words for ``SyncMode``.
+enum SyncWord: String, CaseIterable {
+    case always
+    case interval
+    case never
 }

@@ -15,6 +15,9 @@ enum Setting: String, CaseIterable {
     case logLevel = "log.level"
     case logFormat = "log.format"
     case memoryLimit = "memory-limit"
+    case diskFreeLimit = "disk-free-limit"
+    case sync
+    case syncInterval = "sync-interval"
     case maxMessageSize = "max-message-size"
     case heartbeat
     case channelMax = "channel-max"

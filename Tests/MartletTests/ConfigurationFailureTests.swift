@@ -76,6 +76,15 @@ import Testing
             text: "MARTLET_DEFAULT_PASSWORD must be a text that is not empty"
         ),
         Row(file: #"{"default-user": 5}"#, text: "default-user in FILE must be a text"),
+        Row(arguments: ["--disk-free-limit", "much"], text: "--disk-free-limit \(size) 0 octets"),
+        Row(arguments: ["--sync", "sometimes"], text: "--sync must be one of always, interval, never"),
+        Row(file: #"{"sync": true}"#, text: "sync in FILE must be one of always, interval, never"),
+        Row(
+            environment: ["MARTLET_SYNC_INTERVAL": "0", "MARTLET_SYNC": "interval"],
+            text: "MARTLET_SYNC_INTERVAL must be a whole number from 1 to 3600000"
+        ),
+        Row(arguments: ["--sync-interval", "5"], text: "--sync-interval needs --sync interval"),
+        Row(arguments: ["--sync", "never", "--sync-interval", "5"], text: "--sync-interval needs --sync interval"),
         Row(arguments: ["--data-dir", ""], text: "--data-dir must be a text that is not empty"),
         Row(environment: ["MARTLET_EPHEMERAL": "maybe"], text: "MARTLET_EPHEMERAL must be true or false"),
         Row(file: #"{"ephemeral": 3}"#, text: "ephemeral in FILE must be true or false"),
@@ -87,6 +96,19 @@ import Testing
         Row(file: #"{"log": {"level": 1}}"#, text: "log.level in FILE must be one of debug, info, warning, error"),
         Row(arguments: ["--log-format", "xml"], text: "--log-format must be one of text, json"),
     ]
+
+    @Test func needsAPlaceForDurableThings() throws {
+        let text = "there is no home for data: give --data-dir DIRECTORY or --ephemeral"
+        #expect(throws: StartFailure(text, isConfiguration: true)) {
+            try Configured(defaultDirectory: nil).read()
+        }
+        let ephemeral = try Configured(arguments: ["--ephemeral"], defaultDirectory: nil).read().configuration
+        #expect(ephemeral.server.dataDirectory == nil)
+        let here = try Configured(arguments: ["--data-dir", "/here"], defaultDirectory: nil).read().configuration
+        #expect(here.server.dataDirectory == "/here")
+        #expect(try Configured().read().configuration.server.dataDirectory == "/default")
+        #expect(try Configured(arguments: ["--ephemeral"]).read().configuration.dataDirectory == nil)
+    }
 
     static let tls: [Row] = [
         Row(arguments: ["--tls-port", "0"], text: "TLS needs --tls-cert FILE"),

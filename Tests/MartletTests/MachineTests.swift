@@ -20,6 +20,21 @@ import Testing
         #expect(Machine.whyUnusable(directory: path) == nil)
     }
 
+    @Test func hasAPlaceForDurableThings() {
+        let home = ["HOME": "/home/me", "XDG_DATA_HOME": "/data/me"]
+        #expect(Machine.defaultDataDirectory(home, isRoot: true) == "/var/lib/martlet")
+        #expect(Machine.defaultDataDirectory([:], isRoot: true) == "/var/lib/martlet")
+        #expect(Machine.defaultDataDirectory(home, isRoot: false) == "/data/me/martlet")
+        #if !canImport(Darwin)
+        let plain = "/home/me/.local/share/martlet"
+        #expect(Machine.defaultDataDirectory(["HOME": "/home/me"], isRoot: false) == plain)
+        // Relative paths are ignored.
+        #expect(Machine.defaultDataDirectory(["HOME": "/home/me", "XDG_DATA_HOME": "x"], isRoot: false) == plain)
+        #endif
+        #expect(Machine.defaultDataDirectory([:], isRoot: false) == nil)
+        #expect(Machine.defaultDataDirectory(["HOME": ""], isRoot: false) == nil)
+    }
+
     @Test func saysWhyADirectoryCannotBeUsed() throws {
         let folder = try TemporaryFolder()
         defer { folder.remove() }

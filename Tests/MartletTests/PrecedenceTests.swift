@@ -89,7 +89,7 @@ import Testing
             file: (#""/f""#, "/f"),
             environment: ("/e", "/e"),
             flag: (["--data-dir", "/c"], "/c"),
-            byDefault: "none",
+            byDefault: "/default",
             look: { $0.dataDirectory ?? "none" }
         ),
         Row(
@@ -123,6 +123,30 @@ import Testing
             flag: (["--memory-limit", "50%"], "4000000"),
             byDefault: "3200000",
             look: { "\($0.server.memoryLimitBytes)" }
+        ),
+        Row(
+            setting: .diskFreeLimit,
+            file: ("0", "0"),
+            environment: ("2MiB", "2097152"),
+            flag: (["--disk-free-limit", "50%"], "4000000"),
+            byDefault: "50000000",
+            look: { "\($0.server.diskFreeLimitBytes)" }
+        ),
+        Row(
+            setting: .sync,
+            file: (#""interval""#, "interval(milliseconds: 1000)"),
+            environment: ("always", "always"),
+            flag: (["--sync", "never"], "never"),
+            byDefault: "always",
+            look: { "\($0.server.sync)" }
+        ),
+        Row(
+            setting: .syncInterval,
+            file: ("5", "interval(milliseconds: 5)"),
+            environment: ("6", "interval(milliseconds: 6)"),
+            flag: (["--sync-interval", "7"], "interval(milliseconds: 7)"),
+            byDefault: "interval(milliseconds: 1000)",
+            look: { "\($0.server.sync)" }
         ),
         Row(
             setting: .maxMessageSize,
@@ -205,6 +229,9 @@ import Testing
         var tls: [String: String] = [:]
         if row.setting.components.first == "tls" {
             tls = ["cert": #""base.pem""#, "key": #""base.key""#, "ca": #""base-ca.pem""#]
+        }
+        if row.setting == .syncInterval {
+            members["sync"] = #""interval""#
         }
         if file {
             if row.setting.components.count == 1 {

@@ -33,6 +33,14 @@ extension Shard {
         } else {
             self.alarms.remove(alarm)
         }
+        if self.index == 0 {
+            let name = alarm == .memory ? "memory" : "disk"
+            self.log(
+                .warning,
+                "default",
+                "\(name) resource limit alarm \(isSet ? "set" : "cleared") on node \(self.settings.clusterName)"
+            )
+        }
         guard self.alarms.isEmpty == self.isAlarmed else { return }
         self.isAlarmed = !self.alarms.isEmpty
         if !self.isAlarmed {

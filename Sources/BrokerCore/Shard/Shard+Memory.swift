@@ -23,13 +23,6 @@ extension Shard {
         let limit = self.settings.memoryLimitBytes
         let isOver = self.alarms.contains(.memory) ? held > limit - limit >> 4 : held > limit
         guard isOver != self.alarms.contains(.memory) else { return }
-        if self.index == 0 {
-            self.log(
-                .warning,
-                "default",
-                "memory resource limit alarm \(isOver ? "set" : "cleared") on node \(self.settings.clusterName)"
-            )
-        }
         self.setAlarm(.memory, isOver)
     }
 }

@@ -10,6 +10,7 @@ final class DurableLog: Sendable {
     /// Held for its lock on the directory until the log has ended.
     private let directory: Mutex<DataDirectory?>
     private let writer: LogWriter
+    private let space: SpaceWatch
     private let trim: Mutex<Trim>
 
     /// When the log is trimmed.
@@ -21,9 +22,15 @@ final class DurableLog: Sendable {
         var growth = ServerLimits.trimmedLogBytes
     }
 
-    private init(directory: sending DataDirectory, writer: LogWriter, firstPosition: LogPosition) {
+    private init(
+        directory: sending DataDirectory,
+        writer: LogWriter,
+        space: SpaceWatch,
+        firstPosition: LogPosition
+    ) {
         self.directory = Mutex(directory)
         self.writer = writer
+        self.space = space
         self.trim = Mutex(Trim(position: firstPosition.octets))
     }
 
@@ -36,7 +43,11 @@ final class DurableLog: Sendable {
     }
 
     /// Opens a data directory, makes it if there is none, and reads what it holds.
-    static func open(_ path: String, _ logger: Logger) throws(StartFailure) -> sending Opened {
+    static func open(
+        _ path: String,
+        _ logger: Logger,
+        _ progress: inout RecoveryProgress
+    ) throws(StartFailure) -> sending Opened {
         do throws(StoreError) {
             let files = SystemFileSystem()
             let directory = try DataDirectory.open(path, files: files)
@@ -46,7 +57,9 @@ final class DurableLog: Sendable {
                 options: CommitLogOptions(identity: directory.identity)
             )
             var state = RecoveredState()
-            let report = try log.recover { (position, type, payload) throws(StoreError) in
+            let report = try log.recover { done, total in
+                progress.note(done, of: total)
+            } _: { (position, type, payload) throws(StoreError) in
                 do throws(RecordError) {
                     try state.apply(type, payload)
                 } catch {
@@ -81,21 +94,27 @@ final class DurableLog: Sendable {
         logger.info("read \(report.records) records, \(report.octets) octets, of the commit log")
     }
 
-    /// Begins to write; the callbacks come on the log's thread.
+    /// Begins to write, and to watch the disk; the callbacks come on threads of their own.
     static func start(
         _ opened: consuming sending Opened,
+        options: ServerOptions,
         logger: Logger,
+        onDiskAlarm: @escaping @Sendable (Bool) -> Void,
         onCommitted: @escaping @Sendable (_ shard: Int, _ number: UInt64) -> Void,
         onFailure: @escaping @Sendable (StoreError) -> Void
     ) -> DurableLog {
         let directory = opened.directory
+        let path = directory.path
+        let alarm = DiskAlarm(tell: onDiskAlarm)
         // Nobody else has it: `opened` is used up here, and only the writer's thread touches the log from now on.
         nonisolated(unsafe) let log = opened.log
         let firstPosition = log.firstPosition
         let writer = LogWriter(
             log: log,
+            options: LogWriterOptions(policy: options.sync.policy),
             onCommitted: { shard, batch in onCommitted(shard, batch.mark) },
             onFull: { isFull in
+                alarm.set(.isFull, isFull)
                 if isFull {
                     logger.error("no space left for the commit log: persistent messages wait for confirmation")
                 } else {
@@ -107,7 +126,22 @@ final class DurableLog: Sendable {
                 onFailure(error)
             }
         )
-        return DurableLog(directory: directory, writer: writer, firstPosition: firstPosition)
+        let limit = options.diskFreeLimitBytes
+        let space = SpaceWatch(
+            files: SystemFileSystem(),
+            directory: path,
+            limitBytes: limit,
+            onChange: { isShort, free in
+                let word = isShort ? "insufficient" : "sufficient"
+                logger.info("Free disk space is \(word). Free bytes: \(free). Limit: \(limit)")
+                alarm.set(.isLow, isShort)
+                if !isShort { writer.retry() }
+            },
+            onFailure: { error in
+                logger.error("the disk is not watched: \(error)")
+            }
+        )
+        return DurableLog(directory: directory, writer: writer, space: space, firstPosition: firstPosition)
     }
 
     /// Hands over what a shard has written in a turn.
@@ -144,12 +178,24 @@ final class DurableLog: Sendable {
 
     /// Commits what was submitted, ends the thread, and unlocks the directory.
     func stop(_ logger: Logger) {
+        self.space.stop()
         do throws(StoreError) {
             try self.writer.stop()
         } catch {
             logger.error("the commit log did not end cleanly: \(error)")
         }
         self.directory.withLock { $0 = nil }
+    }
+}
+
+extension SyncMode {
+    /// What the log's thread is told.
+    var policy: SyncPolicy {
+        switch self {
+        case .always: .always
+        case .interval(let milliseconds): .interval(milliseconds: milliseconds)
+        case .never: .never
+        }
     }
 }
 

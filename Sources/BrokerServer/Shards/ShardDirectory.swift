@@ -77,7 +77,8 @@ struct ShardDirectory: Sendable {
         _ onFailure: @escaping @Sendable (StoreError) -> Void
     ) async throws -> DurableLog? {
         guard let path = options.dataDirectory, let first = loops.first else { return nil }
-        let opened = try DurableLog.open(path, logger)
+        var progress = RecoveryProgress(logger)
+        let opened = try DurableLog.open(path, logger, &progress)
         let state = opened.state
         let plan = try await first.eventLoop.submit { first.value.planRestore(state) }.get()
         for complaint in plan.complaints {
@@ -86,10 +87,16 @@ struct ShardDirectory: Sendable {
         for loop in loops {
             try await loop.eventLoop.submit { loop.value.restore(plan) }.get()
         }
-        logger.info("recovered \(plan.queueCount) queues with \(plan.messageCount) messages")
+        logger.info("recovered \(plan.queueCount) queues with \(plan.messageCount) messages in \(progress.elapsed)")
         let log = DurableLog.start(
             opened,
+            options: options,
             logger: logger,
+            onDiskAlarm: { isSet in
+                for loop in loops {
+                    loop.eventLoop.execute { loop.value.setDiskAlarm(isSet) }
+                }
+            },
             onCommitted: { shard, number in
                 loops[shard].eventLoop.execute { loops[shard].value.logCommitted(upTo: number) }
             },

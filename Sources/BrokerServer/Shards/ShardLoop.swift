@@ -117,6 +117,12 @@ final class ShardLoop {
         self.runTurn()
     }
 
+    /// The disk is full, or nearly, or has room again.
+    func setDiskAlarm(_ isSet: Bool) {
+        self.shard.setDiskAlarm(isSet, now: self.now)
+        self.runTurn()
+    }
+
     /// Gives recovered queues their places; on the loop of shard 0.
     func planRestore(_ state: RecoveredState) -> RestorePlan {
         self.shard.planRestore(state)

@@ -51,7 +51,7 @@ extension CommitLog {
         if let begun = self.begun {
             next = begun
         } else {
-            next = try self.takeFile(of: max(self.options.fileBytes, Self.rounded(needed)))
+            next = try self.takeFile(atLeast: Self.rounded(needed))
             self.begun = next
         }
         try self.syncNames()
@@ -109,16 +109,39 @@ extension CommitLog {
         }
     }
 
-    /// Whether a change of files is near and would have to make one.
+    /// Whether a change of files is near and would have to make one, and the disk has room for more than that.
+    ///
+    /// A spare file is no reason for the disk to be full.
     var wantsSpare: Bool {
-        guard let current = self.current, self.spares.isEmpty, self.begun == nil else { return false }
-        return current.room < self.options.fileBytes / 2
+        guard let current = self.current, self.spares.isEmpty, self.begun == nil, self.options.spareFiles > 0,
+            current.room < self.options.fileBytes / 2
+        else { return false }
+        let free = (try? self.files.freeBytes(at: self.directory)) ?? 0
+        return free / 4 > self.options.fileBytes
     }
 
     /// The number of the next file: above every number in use, as spare files keep theirs.
     private var nextSequence: UInt64 {
         max(self.held.last?.sequence ?? 0, self.spares.map(\.sequence).max() ?? 0, self.begun?.sequence ?? 0) + 1
     }
+
+    /// Takes a file of the usual size, or a smaller one when there is no room for that: what consumers settle while the disk
+    /// is nearly full goes somewhere.
+    private func takeFile(atLeast needed: UInt64) throws(StoreError) -> CurrentFile {
+        var capacity = max(self.options.fileBytes, needed)
+        while true {
+            do throws(StoreError) {
+                return try self.takeFile(of: capacity)
+            } catch  where error.reason == .noSpace {
+                let smaller = max(capacity / 4 & ~4095, needed)
+                guard smaller < capacity, smaller >= Self.leastFileBytes else { throw error }
+                capacity = smaller
+            }
+        }
+    }
+
+    /// Octets of the smallest file that is made when the disk is nearly full.
+    private static var leastFileBytes: UInt64 { 256 << 10 }
 
     private func takeFile(of capacity: UInt64) throws(StoreError) -> CurrentFile {
         let sequence = self.nextSequence

@@ -9,18 +9,29 @@
 extension CommitLog {
     /// Reads the log, hands over every record in order, and makes it ready to be appended to.
     ///
+    /// `onProgress` is told about how much has been read before every record, and after every file.
+    ///
     /// Records before `start` are left out, and so are whole files before it: a checkpoint covers them. A torn tail is cut.
     /// Damage is reported, the damaged file copied aside, and what is undamaged behind it handed over. Throws what `body`
     /// throws, `notOurs` or `newerFormat` for files of another directory or a newer version, and what the disk throws.
     public func recover(
         from start: LogPosition? = nil,
+        onProgress: (_ octets: UInt64, _ ofOctets: UInt64) -> Void = { _, _ in },
         _ body: (LogPosition, UInt8, UnsafeRawBufferPointer) throws(StoreError) -> Void
     ) throws(StoreError) -> RecoveryReport {
         precondition(!self.isRecovered, "recovered once")
         var recovery = LogRecovery(log: self, start: start)
         try recovery.readNames()
+        let total = recovery.found.reduce(0) { $0 + $1.size }
+        var done: UInt64 = 0
         for index in recovery.found.indices {
-            try recovery.visit(index, body)
+            let first = recovery.nextPosition
+            try recovery.visit(index) { (position, type, payload) throws(StoreError) in
+                onProgress(done + position.octets - min(first ?? position.octets, position.octets), total)
+                try body(position, type, payload)
+            }
+            done += recovery.found[index].size
+            onProgress(done, total)
         }
         return try recovery.finish()
     }
@@ -56,6 +67,8 @@ struct LogRecovery {
     private var copies: [UInt64: String] = [:]
     /// Where what was found so far ends; nil before the first file with records.
     private var end: UInt64?
+    /// Where the next record of the next file stands, if that is known.
+    var nextPosition: UInt64? { self.end }
     private var buffer = RecoveryBuffer()
 
     init(log: CommitLog, start: LogPosition?) {

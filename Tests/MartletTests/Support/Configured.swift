@@ -10,6 +10,8 @@ struct Configured {
     var environment: [String: String] = [:]
     /// The text of the configuration file; nil for none.
     var file: String?
+    /// Where durable things go if nothing else is said.
+    var defaultDirectory: String? = "/default"
 
     /// Reads all sources, on a machine with four cores and 8,000,000 octets of memory.
     ///
@@ -28,7 +30,12 @@ struct Configured {
                 environment: self.environment,
                 configFile: path
             )
-            let configuration = try ServeConfiguration(sources, cores: 4, memoryBytes: 8_000_000)
+            let configuration = try ServeConfiguration(
+                sources,
+                cores: 4,
+                memoryBytes: 8_000_000,
+                defaultDirectory: self.defaultDirectory
+            )
             return (configuration, sources.unknownKeys)
         } catch var failure as StartFailure {
             if let path { failure.description = failure.description.replacingOccurrences(of: path, with: "FILE") }
