@@ -68,6 +68,9 @@ class _Publisher:
         use(martlet)
         self.confirmed: list[int] = []
         self.last_confirm = time.monotonic()
+        #: When it was told that it is blocked, and when no more.
+        self.blocked: list[float] = []
+        self.unblocked: list[float] = []
         self.problem: BaseException | None = None
         self._next = first
         self._is_ending = threading.Event()
@@ -107,7 +110,12 @@ class _Publisher:
                 _, event = connection.read_event(120)
             except Silence as silence:
                 raise AssertionError("no confirm for two minutes") from silence
-            if event.name not in ("connection.blocked", "connection.unblocked"):
+            if event.name == "connection.blocked":
+                assert event.reason == "low on disk", event
+                self.blocked.append(time.monotonic())
+            elif event.name == "connection.unblocked":
+                self.unblocked.append(time.monotonic())
+            else:
                 self.confirmed += confirms.take(event)
                 self.last_confirm = time.monotonic()
 
@@ -198,8 +206,12 @@ def _run(name: str, mebibytes: int, is_sudden: bool, seconds: float = 0.3) -> No
         if is_sudden:
             time.sleep(seconds)
             _fill(disk)
+        filled = time.monotonic()
         publisher.wait_until_stalled()
         assert martlet.process.poll() is None, martlet.log()
+        assert publisher.blocked, f"nobody told the publisher that it is blocked: {martlet.log()}"
+        late = max(0.0, publisher.blocked[-1] - (filled if is_sudden else publisher.last_confirm))
+        assert late < 0.1 * _PATIENCE, f"told {late:.3f} s after the disk was full"
         consumer = _serve(martlet)
         taken = _flood(martlet)
         assert taken < _TAKEN, f"a full disk, and {taken} octets were taken"
@@ -210,6 +222,7 @@ def _run(name: str, mebibytes: int, is_sudden: bool, seconds: float = 0.3) -> No
         else:
             subprocess.run(["mount", "-o", f"remount,size={mebibytes + 400}M", disk], check=True)
         again = publisher.wait_for_progress(martlet, since)
+        eventually(lambda: publisher.unblocked, seconds=2 * _PATIENCE)
         # A confirm behind the acknowledgements: they are in the log now.
         consumer.rpc("confirm.select")
         consumer.publish(b"fence", key=_SERVED, delivery_mode=2)
@@ -218,8 +231,8 @@ def _run(name: str, mebibytes: int, is_sudden: bool, seconds: float = 0.3) -> No
         with _start(disk) as restarted:
             _check(restarted, publisher.confirmed, served=1)
     tell(
-        f"{name}: {len(publisher.confirmed)} confirmed and there, {taken} octets taken while it was full, "
-        f"confirms {again:.3f} s after there was room"
+        f"{name}: told after {late:.3f} s, {taken} octets taken while it was full, "
+        f"confirms {again:.3f} s after there was room, {len(publisher.confirmed)} confirmed and there"
     )
 
 
