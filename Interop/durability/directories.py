@@ -21,7 +21,7 @@ def _content(directory: Path) -> dict[str, bytes | None]:
 
 def _assert_untouched(directory: Path, reason: str) -> None:
     before = _content(directory)
-    ended = run("--port", "0", "--data-dir", directory)
+    ended = run("--port", "0", "--data-dir", directory, "--log-level", "warning")
     assert_refused(ended, 1, f"cannot use data directory {directory}: cannot use {directory}: {reason}")
     assert _content(directory) == before, _content(directory).keys()
 
