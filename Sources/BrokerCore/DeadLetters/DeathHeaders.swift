@@ -144,7 +144,7 @@ struct DeathHeaders {
     }
 
     /// What names an entry; nil for what is none.
-    private struct Pair: Equatable {
+    private struct Pair: Hashable {
         var queue: [UInt8]
         var reason: [UInt8]
     }
@@ -164,20 +164,23 @@ struct DeathHeaders {
     private static func regrouped(_ entries: [FieldValue], _ ownDeathCount: Int?) -> [FieldValue] {
         guard entries.count > 1 else { return entries }
         let own = min(ownDeathCount ?? 0, entries.count)
-        var seen: [Pair] = []
+        // Linear: a client may have put thousands of entries there.
+        let pairs = entries.map { Self.pair(of: $0) }
+        var counts: [Pair: Int] = [:]
+        for case .some(let pair) in pairs { counts[pair, default: 0] += 1 }
+        var seen: Set<Pair> = []
         var kept: [FieldValue] = []
         var turned: [FieldValue] = []
         for (index, entry) in entries.enumerated() {
-            guard let pair = Self.pair(of: entry), case .table(let table) = entry else {
+            guard let pair = pairs[index], case .table(let table) = entry else {
                 turned.append(entry)
                 continue
             }
-            guard !seen.contains(pair) else { continue }
-            seen.append(pair)
+            guard seen.insert(pair).inserted else { continue }
             var grouped = entry
             if table["count"] == nil {
-                let count = entries.count { Self.pair(of: $0) == pair }
-                grouped = .table(FieldTable([("count", .int64(Int64(count)))] + table.map { ($0.key, $0.value) }))
+                let count = Int64(counts[pair] ?? 1)
+                grouped = .table(FieldTable([("count", .int64(count))] + table.map { ($0.key, $0.value) }))
             }
             if index < own {
                 kept.append(grouped)

@@ -138,3 +138,37 @@ import Testing
         }
     }
 }
+
+/// Publish records with deadlines.
+@Suite struct TimedPublishRecordTests {
+    private static let places = [
+        DurablePlace(queue: 1, sequence: 2, deadline: 1_700_000_000_000), DurablePlace(queue: 2, sequence: 3),
+    ]
+
+    @Test func deadlinesMakeVersionTwo() throws {
+        let payload = LoggedRecord.publish("body", Self.places).payload
+        #expect(payload.first == 2)
+        try payload.withUnsafeBytes { bytes throws in
+            let record = try PublishRecord(bytes)
+            #expect((0..<record.placeCount).map { record.place($0) } == Self.places)
+            #expect(record.message.bytes.suffix(4) == Array("body".utf8))
+        }
+    }
+
+    @Test func everyShorterPayloadIsRefused() {
+        let payload = LoggedRecord.publish("body", Self.places).payload
+        for count in 0..<payload.count {
+            #expect(throws: RecordError.self) {
+                try payload.prefix(count).withUnsafeBytes { bytes throws in _ = try PublishRecord(bytes) }
+            }
+        }
+    }
+
+    @Test func aClientsDeathsAreKept() throws {
+        for count in [0, 3, QueueEntry.Flags.maxOwnDeaths, 200] {
+            let flags = QueueEntry.Flags.ownDeaths(count).union(.persistent)
+            #expect(flags.ownDeathCount == min(count, QueueEntry.Flags.maxOwnDeaths))
+        }
+        #expect(QueueEntry.Flags.persistent.ownDeathCount == nil)
+    }
+}
