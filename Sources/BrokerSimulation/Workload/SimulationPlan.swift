@@ -103,8 +103,8 @@ struct SimulationPlan {
 
     private static func drawLog(_ random: SeededRandom) -> SimulatedLogOptions {
         var log = SimulatedLogOptions()
-        log.fileBytes = 4096 << random.below(4)
-        log.spareFiles = random.below(3)
+        log.fileBytes = 4096 << random.below(3)
+        log.spareFiles = random.oneIn(2) ? 0 : 1 + random.below(2)
         log.policy = random.oneIn(5) ? .never : .always
         log.identity = 1 + random.next() / 2
         return log
