@@ -70,6 +70,8 @@ struct SimulationPlan {
     let faults: Set<Fault>
     /// Steps between two faults, about.
     let faultInterval: Int
+    /// How long commits take, compared with everything else.
+    let commitPatience: Int
     /// How the log is kept.
     let log: SimulatedLogOptions
 
@@ -99,6 +101,7 @@ struct SimulationPlan {
         self.log = Self.drawLog(random)
         self.faults = self.isDurable ? Self.drawFaults(random, self.log) : []
         self.faultInterval = 20 + random.below(150)
+        self.commitPatience = random.oneIn(3) ? 1 : 1 + random.below(40)
     }
 
     private static func drawLog(_ random: SeededRandom) -> SimulatedLogOptions {
