@@ -31,11 +31,15 @@ import Testing
             "the broker stops",
         ]
         var missing = Set(wanted)
-        for seed in 1...30 as ClosedRange<UInt64> where !missing.isEmpty {
-            for line in SimulationRun(seed: seed).run().trace {
+        var faults = Set(Fault.allCases)
+        for seed in 1...100 as ClosedRange<UInt64> where !missing.isEmpty || !faults.isEmpty {
+            let report = SimulationRun(seed: seed).run()
+            faults.subtract(report.faults.keys)
+            for line in report.trace where !missing.isEmpty {
                 missing.subtract(missing.filter { line.contains($0) })
             }
         }
         #expect(missing.isEmpty)
+        #expect(faults.isEmpty)
     }
 }

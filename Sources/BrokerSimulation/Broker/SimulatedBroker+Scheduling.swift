@@ -123,6 +123,12 @@ extension SimulatedBroker {
     /// Draws an event, seldom one of the slow link.
     private func pick(_ events: [Event], _ random: SeededRandom, mustPick: Bool) -> Event? {
         let event = events[random.below(events.count)]
+        if case .commit = event, self.commitPatience > 1, !mustPick || events.count > 1,
+            !random.oneIn(self.commitPatience)
+        {
+            let others = events.filter { if case .commit = $0 { false } else { true } }
+            return others.isEmpty ? nil : others[random.below(others.count)]
+        }
         guard let link = self.slowLink, case .batch(link.from, link.to) = event, !random.oneIn(20) else { return event }
         let others = events.filter { if case .batch(link.from, link.to) = $0 { false } else { true } }
         guard others.isEmpty else { return others[random.below(others.count)] }

@@ -60,6 +60,8 @@ public final class SimulatedBroker {
     var isClosing = false
     /// Two shards between whom batches take long, sender first.
     var slowLink: (from: Int, to: Int)?
+    /// How often a commit is put off, about, before it is begun: much gathers for a slow disk.
+    var commitPatience = 1
     private var nextShard = 0
     /// Shards that have had input since their last turn ended.
     var hasOpenTurn: [Bool]

@@ -22,6 +22,7 @@ extension SimulationRun {
             log: log,
             now: self.broker.now
         )
+        self.broker.commitPatience = self.plan.commitPatience
         self.judge.note("a broker of \(shards) shards starts")
         for complaint in self.broker.complaints {
             self.judge.fail("the broker complains: \(complaint)")

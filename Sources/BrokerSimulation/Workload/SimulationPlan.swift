@@ -70,6 +70,8 @@ struct SimulationPlan {
     let faults: Set<Fault>
     /// Steps between two faults, about.
     let faultInterval: Int
+    /// How long commits take, compared with everything else.
+    let commitPatience: Int
     /// How the log is kept.
     let log: SimulatedLogOptions
 
@@ -99,12 +101,13 @@ struct SimulationPlan {
         self.log = Self.drawLog(random)
         self.faults = self.isDurable ? Self.drawFaults(random, self.log) : []
         self.faultInterval = 20 + random.below(150)
+        self.commitPatience = random.oneIn(3) ? 1 : 1 + random.below(40)
     }
 
     private static func drawLog(_ random: SeededRandom) -> SimulatedLogOptions {
         var log = SimulatedLogOptions()
-        log.fileBytes = 4096 << random.below(4)
-        log.spareFiles = random.below(3)
+        log.fileBytes = 4096 << random.below(3)
+        log.spareFiles = random.oneIn(2) ? 0 : 1 + random.below(2)
         log.policy = random.oneIn(5) ? .never : .always
         log.identity = 1 + random.next() / 2
         return log

@@ -179,6 +179,8 @@ struct LogRecovery {
         if isCutOff { self.keepCopy(file) }
         try self.readRecords(file, bounds, body)
         if isCutOff { try self.mendEnd(of: file, header) }
+        // The same is true of the header: see `writeAgain`.
+        if nextFirst == nil { try file.file.write(header.encoded, at: 0) }
         guard let badCopyOffset = file.badCopyOffset else { return }
         // A header of which one copy was being written when power went is followed by no record.
         if nextFirst != nil || self.report.records > before {
@@ -259,9 +261,11 @@ struct LogRecovery {
         if let limit, limit < UInt64(bytes.count) { bytes = UnsafeRawBufferPointer(rebasing: bytes[..<Int(limit)]) }
         let scan = LogScan(bytes: bytes, firstPosition: bounds.firstPosition, seed: self.log.seed)
         var offset = LogFileHeader.size
+        var lastStart = LogFileHeader.size
         var survey: LogScan.Survey?
         while true {
             if let record = scan.record(at: offset) {
+                if record.startsCommit { lastStart = offset }
                 try self.serve(record, scan, offset, body)
                 offset += record.size
                 continue
@@ -288,6 +292,7 @@ struct LogRecovery {
         }
         self.end = scan.position(at: offset)
         if bounds.nextFirst == nil {
+            try self.writeAgain(file, from: lastStart, to: offset)
             self.log.current = CurrentFile(
                 file: file.file,
                 sequence: file.sequence,
@@ -295,6 +300,15 @@ struct LogRecovery {
                 end: UInt64(offset)
             )
         }
+    }
+
+    /// Writes what no later commit proves to be synced once more, as it was read.
+    ///
+    /// The sync that ended the last process may have failed. What it left unwritten can be read from the memory of the
+    /// system, which takes it for written: no later sync would write it.
+    private func writeAgain(_ file: Found, from start: Int, to end: Int) throws(StoreError) {
+        guard start < end, end <= self.buffer.bytes.count else { return }
+        try file.file.write(UnsafeRawBufferPointer(rebasing: self.buffer.bytes[start..<end]), at: UInt64(start))
     }
 
     private mutating func serve(

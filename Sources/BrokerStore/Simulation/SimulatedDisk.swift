@@ -76,9 +76,16 @@ struct SimulatedDisk {
 
     mutating func sync(_ node: Int) {
         guard var file = self.nodes.removeValue(forKey: node) else { return }
-        file.synced = file.content
+        for write in file.pending {
+            Self.write(write.bytes[...], at: write.offset, to: &file.synced)
+        }
         file.pending = []
         self.nodes[node] = file
+    }
+
+    /// A sync has failed: what was to be written can be read until power goes, and no later sync will write it.
+    mutating func failSync(_ node: Int) {
+        self.nodes[node]?.pending = []
     }
 
     /// Takes away a directory and everything in it.

@@ -296,9 +296,17 @@ public final class SimulatedFileSystem: FileSystem {
 
     fileprivate func sync(_ file: SimulatedFile) throws(StoreError) {
         self.state.withLock { $0.onSync }?(file.path)
-        try self.perform(.sync, .sync, file.path) { state -> Result<Void, StoreError> in
-            state.disk.sync(file.node)
-            return .success(())
+        do throws(StoreError) {
+            try self.perform(.sync, .sync, file.path) { state -> Result<Void, StoreError> in
+                state.disk.sync(file.node)
+                return .success(())
+            }
+        } catch {
+            self.state.withLock { state in
+                let isOff = state.powerOffAfter.map { state.changes > $0 } ?? false
+                if !isOff { state.disk.failSync(file.node) }
+            }
+            throw error
         }
     }
 

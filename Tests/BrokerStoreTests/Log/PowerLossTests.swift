@@ -146,4 +146,26 @@ import Testing
             #expect(bench.recovered == recovered, "what was handed over once is durable, change \(change)")
         }
     }
+
+    /// What a failed sync left unwritten can be read until power goes, and no later sync writes it by itself.
+    @Test func whatAFailedSyncLeftIsWrittenByTheNextStart() throws {
+        for commits in [0, 1, 3] {
+            var bench = try LogWorkbench()
+            for _ in 0..<commits { try bench.commit(50) }
+            bench.disk.fail(.sync, commits == 0 ? 2 : 1)
+            #expect(throws: StoreError.self) { try bench.commit(60) }
+            bench.disk.kill()
+            try bench.reopen()
+            // Served, so that what comes later may build on it.
+            let found = bench.recovered
+            let confirmed = try bench.commit(70)
+            for seed in 0..<20 as Range<UInt64> {
+                var next = try LogWorkbench(bench.disk.copy())
+                next.disk.losePower(seed: seed)
+                try next.reopen()
+                #expect(next.recovered == found + confirmed, "\(commits) commits, seed \(seed)")
+                #expect(next.report.damages == [])
+            }
+        }
+    }
 }
