@@ -63,6 +63,8 @@ struct ChannelState: ~Copyable {
     var consumers: [UnsafeMutablePointer<ChannelConsumer>?] = []
     var consumersByTag: [ShortString: UInt32] = [:]
     var getters: [QueueAddress: UInt32] = [:]
+    /// The queue of the last `basic.get`.
+    var getQueue = ShortString("")
     /// Limit for consumers started from now on; 0 is none.
     var prefetchCount: UInt32 = 0
     /// Limit for all consumers of the channel together; 0 is none.
@@ -97,6 +99,7 @@ struct ChannelConsumer: ~Copyable {
     let index: UInt32
     let tag: ShortString
     let queue: QueueAddress
+    let queueName: ShortString
     let noAck: Bool
     let isGetter: Bool
     /// The queue's number for the consumer; known when the queue has answered.
@@ -126,14 +129,15 @@ struct ChannelConsumer: ~Copyable {
     init(
         index: UInt32,
         tag: ShortString,
-        queue: QueueAddress,
+        queue: QueueInfo,
         noAck: Bool,
         isGetter: Bool,
         channel: UInt16
     ) {
         self.index = index
         self.tag = tag
-        self.queue = queue
+        self.queue = queue.address
+        self.queueName = queue.name
         self.noAck = noAck
         self.isGetter = isGetter
         self.deliverPrefixSize = 12 + tag.bytes.count

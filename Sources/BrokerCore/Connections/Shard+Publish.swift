@@ -247,10 +247,14 @@ extension Shard {
             return false
         }
         message.isUnroutable = !self.routeTargets.hasQueue
+        if virtualHost.isTraced {
+            let keys = rewritten.extraKeys
+            self.tracePublish(message.view, rewritten: rewritten.properties, extraKeys: keys, on: channel)
+        }
         if rewritten.isDelayed {
             self.routeTargets.reset()
             self.routeTargets.add(Station(number: virtualHost.number), .delayAnywhere)
-        } else if isSimple && self.routeTargets.isKeepable {
+        } else if isSimple && self.routeTargets.isKeepable && !virtualHost.isTraced {
             self.cacheRoute(message, self.routeTargets.queues, channel)
         }
         // Ours alone while the message is handed on: nothing is routed meanwhile.

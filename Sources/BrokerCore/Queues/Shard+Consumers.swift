@@ -159,7 +159,7 @@ extension Shard {
             return
         }
         let tag = method.consumerTag.isEmpty ? self.makeName(prefix: "amq.ctag-") : method.consumerTag
-        let consumer = self.addConsumer(channel, tag, info.address, noAck: method.noAck, isGetter: false)
+        let consumer = self.addConsumer(channel, tag, info, noAck: method.noAck, isGetter: false)
         consumer.pointee.consumeNoWait = method.noWait
         consumer.pointee.isGlobalLimited = channel.pointee.globalPrefetchCount > 0 && !method.noAck
         channel.pointee.consumersByTag[tag] = consumer.pointee.index
@@ -185,7 +185,7 @@ extension Shard {
     private func addConsumer(
         _ channel: UnsafeMutablePointer<ChannelState>,
         _ tag: ShortString,
-        _ queue: QueueAddress,
+        _ queue: QueueInfo,
         noAck: Bool,
         isGetter: Bool
     ) -> UnsafeMutablePointer<ChannelConsumer> {
@@ -333,11 +333,12 @@ extension Shard {
                 channelIndex = index
                 id = getter.pointee.isAttached ? getter.pointee.consumer : nil
             } else {
-                let getter = self.addConsumer(channel, "", info.address, noAck: false, isGetter: true)
+                let getter = self.addConsumer(channel, "", info, noAck: false, isGetter: true)
                 channelIndex = getter.pointee.index
                 channel.pointee.getters[info.address] = channelIndex
             }
         }
+        channel.pointee.getQueue = info.name
         channel.pointee.isWaiting = true
         self.send(
             .get(
@@ -411,6 +412,9 @@ extension Shard {
             channel
         )
         self.writeContent(channel.pointee.connection, channel: channel.pointee.number, message)
+        if self.isTracing {
+            self.traceDelivery(message, from: channel.pointee.getQueue, to: channel, isRedelivered: isRedelivered)
+        }
     }
 
     /// `queue.purge`.

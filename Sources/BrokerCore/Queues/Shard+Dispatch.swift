@@ -268,6 +268,10 @@ extension Shard {
         out.storeBytes(of: FrameLimits.frameEnd, toByteOffset: size &- 1, as: UInt8.self)
         self.commit(connection, size)
         self.writeContent(connection, channel: channel.pointee.number, message)
+        if self.isTracing {
+            let queue = consumer.pointee.queueName
+            self.traceDelivery(message, from: queue, to: channel, isRedelivered: isRedelivered)
+        }
     }
 
     /// Hands a message to a consumer that is told how often it has come back.

@@ -92,6 +92,11 @@ public final class Shard {
     /// Publish octets taken from other shards' connections in the current batch, to be credited at its end.
     var creditsDue: [(connection: ConnectionAddress, bytes: Int)] = []
 
+    /// Some virtual host is traced: what every delivery asks.
+    var isTracing = false
+    /// Traces and events of the turn.
+    var notices = Notices()
+
     // Alarms and memory.
     var alarms = ResourceAlarms()
     /// Whether there is an alarm: what every publish asks.
@@ -259,7 +264,7 @@ public final class Shard {
 
     /// Whether the shard has more to do than it does in one turn; ``continueWork(now:)`` goes on.
     public var hasPendingWork: Bool {
-        !self.pendingWork.isEmpty || !self.condemned.isEmpty || self.store.wantsCompaction
+        !self.pendingWork.isEmpty || !self.condemned.isEmpty || self.store.wantsCompaction || !self.notices.isEmpty
     }
 
     /// Goes on with what is done in pieces, soon but behind other inputs, while ``hasPendingWork``.
@@ -300,6 +305,9 @@ public final class Shard {
         // What the end of an alarm has set free.
         self.runLocalCommands()
         self.dispatchTouchedQueues()
+        if !self.notices.isEmpty {
+            self.publishNotices()
+        }
         self.reportWindowDebts()
         self.flushConfirms()
         if !self.condemned.isEmpty {

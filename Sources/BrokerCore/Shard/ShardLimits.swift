@@ -48,6 +48,8 @@ enum ShardLimits {
     static let deadLetterCost = 2048
     /// Octets of publishes without a channel under way to other shards, above which dead messages wait.
     static let internalPublishBytes = 4 << 20
+    /// Octets of traces and events in one turn and under way to other shards, above which further ones are left out.
+    static let noticeBytes = 16 << 20
     /// Time after which dead messages that must arrive and could not are tried again.
     static let deadLetterRetryMilliseconds: UInt64 = 5_000
     /// Cycles of dead letters that are told.

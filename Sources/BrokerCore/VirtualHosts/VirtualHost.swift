@@ -8,6 +8,8 @@ final class VirtualHost {
     let number: UInt32
     /// The most queues there may be; nil is no limit.
     var maxQueues: Int?
+    /// Whether messages are traced; changed by ``Shard/setTracing(virtualHost:isOn:)`` only.
+    var isTraced = false
     private var exchanges: BytesTable<Exchange>
     private var queues: BytesTable<QueueInfo>
     private var routeEpoch: UInt64 = 0
