@@ -38,6 +38,16 @@ public struct RecoveredState: Sendable {
         let definition: ExchangeDefinition
     }
 
+    /// A policy.
+    struct RecoveredPolicy: Equatable {
+        /// The virtual host that it governs.
+        let virtualHost: ShortString
+        /// What it matches and says.
+        let policy: Policy
+        /// Whether it is an operator's.
+        let isOperator: Bool
+    }
+
     /// A binding between what is durable.
     struct RecoveredBinding: Equatable {
         /// The virtual host of both ends.
@@ -56,6 +66,8 @@ public struct RecoveredState: Sendable {
     private var boundEnds = RecoveredBindings()
     /// Messages that wait for their time.
     private(set) var delays = RecoveredDelays()
+    private var policiesByName: [Key: Policy] = [:]
+    private var operatorPoliciesByName: [Key: Policy] = [:]
 
     private static let predeclared = Set(VirtualHost.predeclared.map(\.name))
 
@@ -159,6 +171,19 @@ public struct RecoveredState: Sendable {
             self.boundEnds.insert(binding, in: host)
         case .removeBinding(let host, let binding):
             self.boundEnds.remove(binding, in: host)
+        case .setPolicy(let host, let policy, let isOperator):
+            self.know(host)
+            self.set(policy, Key(virtualHost: host, name: policy.name), isOperator: isOperator)
+        case .removePolicy(let host, let name, let isOperator):
+            self.set(nil, Key(virtualHost: host, name: name), isOperator: isOperator)
+        }
+    }
+
+    private mutating func set(_ policy: Policy?, _ key: Key, isOperator: Bool) {
+        if isOperator {
+            self.operatorPoliciesByName[key] = policy
+        } else {
+            self.policiesByName[key] = policy
         }
     }
 
@@ -232,6 +257,15 @@ public struct RecoveredState: Sendable {
     /// Copies share the messages; they cost no octets.
     var queues: [RecoveredQueue] {
         self.queueNumbers.sorted { $0.key < $1.key }.compactMap { self.queuesByNumber[$0.value] }
+    }
+
+    /// The policies by virtual host and name, those of operators last.
+    var policies: [RecoveredPolicy] {
+        [(self.policiesByName, false), (self.operatorPoliciesByName, true)].flatMap { policies, isOperator in
+            policies.sorted { $0.key < $1.key }.map { key, policy in
+                RecoveredPolicy(virtualHost: key.virtualHost, policy: policy, isOperator: isOperator)
+            }
+        }
     }
 
     /// The bindings between what is durable by virtual host, source, destination, routing key and arguments.

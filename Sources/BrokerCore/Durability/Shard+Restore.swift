@@ -47,6 +47,11 @@ extension Shard {
                 changes.append(.limitQueues(virtualHost: host.name, host.maxQueues))
             }
         }
+        for policy in state.policies {
+            changes.append(
+                .setPolicy(virtualHost: policy.virtualHost, policy.policy, isOperator: policy.isOperator)
+            )
+        }
         for exchange in state.exchanges {
             changes.append(.addExchange(virtualHost: exchange.virtualHost, exchange.definition))
         }

@@ -18,12 +18,15 @@ enum TopologyRecord {
         case removeQueue = 6
         case addBinding = 7
         case removeBinding = 8
+        case setPolicy = 9
+        case removePolicy = 10
     }
 
     private struct Flags: OptionSet {
         let rawValue: UInt8
         static let autoDelete = Flags(rawValue: 1)
         static let isInternal = Flags(rawValue: 2)
+        static let isOperator = Flags(rawValue: 4)
     }
 
     // MARK: What is durable
@@ -86,6 +89,10 @@ enum TopologyRecord {
                 return self.isDurable(binding, in: host) ? .addBinding(virtualHost: host, binding) : nil
             case .removeBinding(let host, let binding):
                 return self.isDurable(binding, in: host) ? .removeBinding(virtualHost: host, binding) : nil
+            case .setPolicy(let host, let policy, let isOperator):
+                return .setPolicy(virtualHost: host, policy, isOperator: isOperator)
+            case .removePolicy(let host, let name, let isOperator):
+                return .removePolicy(virtualHost: host, name, isOperator: isOperator)
             }
         }
 
@@ -154,6 +161,20 @@ enum TopologyRecord {
         case .removeBinding(let host, let binding):
             bytes.append(.removeBinding, host)
             bytes.append(binding)
+        case .setPolicy(let host, let policy, let isOperator):
+            bytes.append(.setPolicy, host)
+            bytes.append(isOperator ? Flags.isOperator.rawValue : 0)
+            bytes.append(name: policy.name)
+            bytes.append(policy.target.rawValue)
+            bytes.append(number: policy.priority)
+            // A pattern has at most ``Pattern/maxOctets``.
+            bytes.append(number: UInt32(truncatingIfNeeded: policy.pattern.source.count))
+            bytes.append(contentsOf: policy.pattern.source)
+            bytes.append(table: policy.definition)
+        case .removePolicy(let host, let name, let isOperator):
+            bytes.append(.removePolicy, host)
+            bytes.append(isOperator ? Flags.isOperator.rawValue : 0)
+            bytes.append(name: name)
         }
     }
 
@@ -201,6 +222,12 @@ enum TopologyRecord {
             return try self.readBinding(&reader).map { .addBinding(virtualHost: host, $0) }
         case .removeBinding:
             return try self.readBinding(&reader).map { .removeBinding(virtualHost: host, $0) }
+        case .setPolicy:
+            guard let isOperator = try self.readIsOperator(&reader) else { return nil }
+            return try self.readPolicy(&reader).map { .setPolicy(virtualHost: host, $0, isOperator: isOperator) }
+        case .removePolicy:
+            guard let isOperator = try self.readIsOperator(&reader) else { return nil }
+            return .removePolicy(virtualHost: host, try reader.readShortString(), isOperator: isOperator)
         }
     }
 
@@ -235,6 +262,21 @@ enum TopologyRecord {
             isAutoDelete: flags.contains(.autoDelete),
             arguments: try reader.readTable()
         )
+    }
+
+    private static func readIsOperator(_ reader: inout WireReader) throws(DecodeError) -> Bool? {
+        let flags = Flags(rawValue: try reader.readUInt8())
+        return flags.isSubset(of: .isOperator) ? flags.contains(.isOperator) : nil
+    }
+
+    private static func readPolicy(_ reader: inout WireReader) throws(DecodeError) -> Policy? {
+        let name = try reader.readShortString()
+        guard let target = PolicyTarget(rawValue: try reader.readUInt8()) else { return nil }
+        let priority = Int64(bitPattern: try reader.readUInt64())
+        let source = try reader.readLongString()
+        let definition = try reader.readTable()
+        guard let pattern = try? Pattern(source) else { return nil }
+        return Policy(name: name, pattern: pattern, target: target, priority: priority, definition: definition)
     }
 
     private static func readBinding(_ reader: inout WireReader) throws(DecodeError) -> BindingDefinition? {

@@ -9,6 +9,11 @@ extension Topology {
             if let limit = host.maxQueues {
                 changes.append(.limitQueues(virtualHost: host.name, limit))
             }
+            for isOperator in [false, true] {
+                for policy in host.policies.list(isOperator: isOperator) {
+                    changes.append(.setPolicy(virtualHost: host.name, policy, isOperator: isOperator))
+                }
+            }
             let exchanges = host.exchangeNames.compactMap { host.exchange(named: $0) }
                 .filter { $0.definition.isDurable }
             let queues = host.queueNames.compactMap { host.queue(named: $0) }.filter { $0.durableID != 0 }

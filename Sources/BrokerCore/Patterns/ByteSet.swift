@@ -68,17 +68,17 @@ struct ByteSet: Equatable, Sendable {
 }
 
 extension ByteSet {
-    /// `\d`
+    /// What `\d` takes.
     static let digits = ByteSet(UInt8(ascii: "0")...UInt8(ascii: "9"))
-    /// `\w`
+    /// What `\w` takes.
     static let wordOctets = Self.letters.union(.digits).union(ByteSet([UInt8(ascii: "_")]))
-    /// `\s`
+    /// What `\s` takes.
     static let spaces = ByteSet([9, 10, 11, 12, 13, 32])
-    /// `\h`
+    /// What `\h` takes.
     static let horizontalSpaces = ByteSet([9, 32, 0xA0])
-    /// `\v`
+    /// What `\v` takes.
     static let verticalSpaces = ByteSet([10, 11, 12, 13, 0x85])
-    /// `.` without `(?s)`
+    /// What `.` takes without `(?s)`.
     static let notNewline = ByteSet([10]).inverted
 
     private static let lower = ByteSet(UInt8(ascii: "a")...UInt8(ascii: "z"))

@@ -14,6 +14,8 @@ struct QueueState: ~Copyable {
     let isSingleActive: Bool
     /// What governs the queue; changed by ``Shard/applySettings(_:to:)`` only.
     var settings: QueueSettings
+    /// The policies that had a part in ``settings``.
+    var policies = MatchedPolicies()
 
     var ready = EntryRing()
     var headSequence: UInt64 = 0

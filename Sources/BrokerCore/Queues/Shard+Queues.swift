@@ -16,6 +16,7 @@ extension Shard {
         queue.pointee.ready = EntryRing(counting: self.ringMemory)
         queue.pointee.requeued = OrderedEntries(counting: self.ringMemory)
         self.queues[slot] = queue
+        self.matchPolicies(queue)
         self.noteUse(queue)
     }
 

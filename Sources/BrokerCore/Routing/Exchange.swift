@@ -56,7 +56,11 @@ final class Exchange {
     /// What was declared.
     let definition: ExchangeDefinition
     /// Where messages go that find no binding here; nil when nothing was declared.
-    let alternate: ShortString?
+    private(set) var alternate: ShortString?
+    /// The policies that govern it.
+    var policies = MatchedPolicies() {
+        didSet { self.alternate = Self.alternate(of: self.definition, self.policies) }
+    }
     private let router: Router
     private var index: [BindingKey: Binding] = [:]
     /// The bindings with this exchange as source.
@@ -72,7 +76,7 @@ final class Exchange {
     init(_ definition: ExchangeDefinition, seed: UInt64, station: Station? = nil) {
         self.definition = definition
         self.station = definition.needsStation ? station : nil
-        self.alternate = definition.arguments["alternate-exchange"]?.stringValue.flatMap { ShortString($0) }
+        self.alternate = Self.alternate(of: definition, MatchedPolicies())
         self.router = Self.makeRouter(definition, seed)
     }
 
@@ -87,6 +91,13 @@ final class Exchange {
         case .random: .chance(RandomExchange(prefersLocal: false))
         case .localRandom: .chance(RandomExchange(prefersLocal: true))
         }
+    }
+
+    /// What was declared counts, and what policies say where nothing was.
+    private static func alternate(of definition: ExchangeDefinition, _ policies: MatchedPolicies) -> ShortString? {
+        let key: ShortString = "alternate-exchange"
+        let value = definition.arguments[key] ?? (policies.isEmpty ? nil : policies.effectiveDefinition[key])
+        return value?.stringValue.flatMap { ShortString($0) }
     }
 
     /// The name; empty for the default exchange.

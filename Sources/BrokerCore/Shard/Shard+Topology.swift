@@ -6,6 +6,8 @@ struct OwnerState {
     enum Completion {
         case reply(ChannelAddress, TopologyReply)
         case connection(ConnectionAddress)
+        /// An operator's request, by its ticket.
+        case operation(UInt64)
         case nobody
     }
 
@@ -213,7 +215,7 @@ extension Shard {
     /// Has all shards apply changes, then completes.
     ///
     /// Without changes it completes when every earlier change is applied everywhere and, if it is durable, in the log.
-    private func distribute(_ changes: [TopologyChange], _ completion: OwnerState.Completion) {
+    func distribute(_ changes: [TopologyChange], _ completion: OwnerState.Completion) {
         guard !changes.isEmpty || !self.ownerState.pending.isEmpty else { return self.complete(completion) }
         let sequence = self.ownerState.nextSequence
         self.ownerState.nextSequence += 1
@@ -255,6 +257,8 @@ extension Shard {
             self.send(.topologyReply(asker, reply), to: asker.shard)
         case .connection(let address):
             self.queueOfEndingConnectionRemoved(address)
+        case .operation(let ticket):
+            self.effects.append(.answer(ticket, .done))
         case .nobody:
             break
         }
@@ -301,13 +305,21 @@ extension Shard {
     func applyChanges(_ changes: [TopologyChange]) {
         guard !changes.isEmpty else { return }
         self.routeEpoch += 1
+        var hasPolicies = false
         for change in changes {
             self.forgetStation(removedBy: change)
             self.topology.apply(change)
             self.replayHistory(to: change)
+            switch change {
+            case .setPolicy, .removePolicy: hasPolicies = true
+            default: break
+            }
             if let info = self.topology.queueAdded(by: change), info.address.shard == self.index {
                 self.createQueue(info)
             }
+        }
+        if hasPolicies {
+            self.policiesChanged()
         }
     }
 }

@@ -14,6 +14,8 @@ enum ShardWork {
     case deaths
     /// A `basic.get` of a queue that must be trimmed first.
     case get(QueueAddress, ChannelAddress, channelIndex: UInt32, consumer: UInt32?, noAck: Bool)
+    /// Queues are looked at whose policies may have changed.
+    case matchPolicies
 }
 
 extension Shard {
@@ -36,6 +38,8 @@ extension Shard {
             if let queue = self.queue(address) {
                 self.touch(queue)
             }
+        case .matchPolicies:
+            self.sweepPolicies()
         }
     }
 }

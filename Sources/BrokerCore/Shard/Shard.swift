@@ -53,6 +53,8 @@ public final class Shard {
     var loggedCycles: Set<QueueAddress> = []
     /// What is done in pieces so that nobody waits long.
     var pendingWork: Deque<ShardWork> = []
+    /// The next place whose queue is looked at because policies have changed; nil when all have been.
+    var policySweep: Int?
     /// Publishes of the shard itself that others have not answered.
     var internalPublishes = InternalPublishes()
     let topology: Topology

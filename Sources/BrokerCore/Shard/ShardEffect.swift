@@ -21,4 +21,6 @@ public enum ShardEffect: Sendable {
     case setReading(ConnectionID, Bool)
     /// Write a line to the log, category `connection`, `channel`, `queue` or `default`.
     case log(LogLevel, category: String, String)
+    /// Tell the operator who asked with this ticket; see ``Shard/administer(_:ticket:now:)``.
+    case answer(UInt64, AdministrationAnswer)
 }

@@ -60,6 +60,12 @@ enum ShardLimits {
     static let snapshotBytes = 1 << 20
     /// Places of a queue with priorities that are told at once.
     static let snapshotPlaces: UInt64 = 1024
+    /// Policies of a virtual host, and operator policies: each is looked at for every name.
+    static let policies = 10_000
+    /// Steps that patterns of policies may take in one turn; a step is a few nanoseconds.
+    static let policySteps = 500_000
+    /// What looking at a queue counts besides the steps of patterns.
+    static let policyStepsPerQueue = 20
     /// Definitions in one record when they are told again.
     static let snapshotChanges = 1000
     /// Messages of a queue that are ready again in one turn after they have waited.

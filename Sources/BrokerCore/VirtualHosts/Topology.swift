@@ -61,6 +61,10 @@ final class Topology {
             self.known(host).add(definition)
         case .removeBinding(let host, let definition):
             self.known(host).remove(definition)
+        case .setPolicy(let host, let policy, let isOperator):
+            self.known(host).set(policy, isOperator: isOperator)
+        case .removePolicy(let host, let name, let isOperator):
+            self.known(host).removePolicy(name, isOperator: isOperator)
         }
     }
 

@@ -20,4 +20,8 @@ enum TopologyChange: Equatable, Sendable {
     case addBinding(virtualHost: ShortString, BindingDefinition)
     /// A binding goes.
     case removeBinding(virtualHost: ShortString, BindingDefinition)
+    /// A policy, new or in place of the one with its name.
+    case setPolicy(virtualHost: ShortString, Policy, isOperator: Bool)
+    /// A policy goes.
+    case removePolicy(virtualHost: ShortString, ShortString, isOperator: Bool)
 }

@@ -10,6 +10,8 @@ final class VirtualHost {
     var maxQueues: Int?
     /// Whether messages are traced; changed by ``Shard/setTracing(virtualHost:isOn:)`` only.
     var isTraced = false
+    /// What governs queues and exchanges besides their own arguments.
+    private(set) var policies = PolicyTable()
     private var exchanges: BytesTable<Exchange>
     private var queues: BytesTable<QueueInfo>
     private var routeEpoch: UInt64 = 0
@@ -170,8 +172,27 @@ final class VirtualHost {
 
     // MARK: Changing
 
+    /// Adds a policy, in place of the one with its name; exchanges follow at once.
+    func set(_ policy: Policy, isOperator: Bool) {
+        self.policies.set(policy, isOperator: isOperator)
+        self.matchExchanges()
+    }
+
+    /// Takes a policy away; exchanges follow at once.
+    func removePolicy(_ name: ShortString, isOperator: Bool) {
+        self.policies.remove(name, isOperator: isOperator)
+        self.matchExchanges()
+    }
+
+    private func matchExchanges() {
+        for name in self.exchanges.sortedKeys {
+            self.exchanges[name]?.policies = self.policies.match(exchange: name)
+        }
+    }
+
     /// Adds an exchange that is not there.
     func add(_ exchange: Exchange) {
+        exchange.policies = self.policies.match(exchange: exchange.name)
         let old = self.exchanges.insert(exchange, for: exchange.name)
         precondition(old == nil, "an exchange is added once")
     }

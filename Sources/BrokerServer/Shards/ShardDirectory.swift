@@ -8,7 +8,7 @@ internal import NIOSSL
 /// All event loops of the broker with what each owns; what listeners need to hand over a socket.
 struct ShardDirectory: Sendable {
     let group: MultiThreadedEventLoopGroup
-    private let loops: [NIOLoopBound<ShardLoop>]
+    let loops: [NIOLoopBound<ShardLoop>]
     private let byEventLoop: [ObjectIdentifier: NIOLoopBound<ShardLoop>]
     private let mailboxes: [Mailbox<ShardBatch>]
     private let durableLog: DurableLog?

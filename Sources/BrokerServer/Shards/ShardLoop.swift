@@ -37,6 +37,10 @@ final class ShardLoop {
     private var nextWallClockReading = BrokerInstant(nanoseconds: 0)
     private var stopPromise: EventLoopPromise<Void>?
 
+    /// Operators' requests that are not answered.
+    private var questions: [UInt64: EventLoopPromise<AdministrationAnswer>] = [:]
+    private var nextTicket: UInt64 = 0
+
     // Reused in every turn.
     private var blocks: [OutputBlock] = []
     private var effects: [ShardEffect] = []
@@ -170,6 +174,16 @@ final class ShardLoop {
         return promise.futureResult
     }
 
+    /// Carries out an operator's request.
+    func administer(_ request: AdministrationRequest) -> EventLoopFuture<AdministrationAnswer> {
+        let promise = self.eventLoop.makePromise(of: AdministrationAnswer.self)
+        self.nextTicket += 1
+        self.questions[self.nextTicket] = promise
+        self.shard.administer(request, ticket: self.nextTicket, now: self.now)
+        self.runTurn()
+        return promise.futureResult
+    }
+
     /// The broker stops: every client is told; done when all are gone.
     func stop() -> EventLoopFuture<Void> {
         guard !self.handlers.isEmpty else { return self.eventLoop.makeSucceededVoidFuture() }
@@ -195,6 +209,10 @@ final class ShardLoop {
             waiter.promise.fail(CancellationError())
         }
         self.committedWaiters = []
+        for promise in self.questions.values {
+            promise.fail(CancellationError())
+        }
+        self.questions = [:]
     }
 
     // MARK: The turn
@@ -264,6 +282,8 @@ final class ShardLoop {
                 self.handlers[id]?.setReading(isReading)
             case .log(let level, let category, let text):
                 self.log(level, category, text)
+            case .answer(let ticket, let answer):
+                self.questions.removeValue(forKey: ticket)?.succeed(answer)
             }
         }
     }

@@ -193,6 +193,8 @@ extension SimulatedBroker {
             self.sockets[shard][id]?.isReading = isReading
         case .log(_, _, let line):
             self.logLines.append(line)
+        case .answer(let ticket, let answer):
+            self.answers[ticket] = answer
         }
     }
 

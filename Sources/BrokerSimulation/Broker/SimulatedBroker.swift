@@ -32,6 +32,8 @@ public final class SimulatedBroker {
     public let shards: [Shard]
     /// Current time.
     public private(set) var now: BrokerInstant
+    /// Answers to operators by ticket.
+    var answers: [UInt64: AdministrationAnswer] = [:]
     /// Lines the broker has logged.
     public internal(set) var logLines: [String] = []
     let settings: BrokerSettings

@@ -40,7 +40,20 @@ import Testing
             isAutoDelete: true,
             arguments: everyArgument
         )
-        return exchanges + [
+        let policies = PolicyTarget.allCases.compactMap { target -> RecoveredChange? in
+            guard let pattern = try? Pattern([0x5E, 0xFF, 0x2A]) else { return nil }
+            let policy = Policy(
+                name: target == .all ? "" : target.name.short,
+                pattern: pattern,
+                target: target,
+                priority: target == .queues ? .min : 7,
+                definition: everyArgument
+            )
+            return .setPolicy(virtualHost: "other", policy, isOperator: target == .exchanges)
+        }
+        return exchanges + policies + [
+            .removePolicy(virtualHost: "other", "p", isOperator: true),
+            .removePolicy(virtualHost: "/", "p", isOperator: false),
             .addVirtualHost("other"), .limitQueues(virtualHost: "other", 0), .limitQueues(virtualHost: "other", .max),
             .limitQueues(virtualHost: "other", nil), .removeExchange(virtualHost: "other", "e"), .addQueue(queue),
             .removeQueue(virtualHost: "other", "q", durableID: 7), .addBinding(virtualHost: "/", binding),
@@ -93,7 +106,7 @@ import Testing
     @Test(arguments: [
         ([2, 1, 0], RecordError.unknownVersion(2)),
         ([1, 0, 0], .damaged),
-        ([1, 9, 0], .damaged),
+        ([1, 99, 0], .damaged),
         // A limit beyond `Int`, an unknown exchange type, unknown flags.
         ([1, 2, 0, 0x80, 0, 0, 0, 0, 0, 0, 0], .damaged),
         ([1, 3, 0, 1, 0x65, 99, 0, 0, 0, 0, 0], .damaged),

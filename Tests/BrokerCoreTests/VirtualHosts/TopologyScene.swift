@@ -83,6 +83,8 @@ final class TopologyScene {
         case .limitQueues(let name, let limit): "limit:\(name):\(limit.map { "\($0)" } ?? "none")"
         case .addExchange(_, let exchange): "+exchange:\(exchange.name)"
         case .removeExchange(_, let name): "-exchange:\(name)"
+        case .setPolicy(_, let policy, let isOperator): "+\(isOperator ? "operator-" : "")policy:\(policy.name)"
+        case .removePolicy(_, let name, let isOperator): "-\(isOperator ? "operator-" : "")policy:\(name)"
         case .addQueue(let queue): "+queue:\(queue.name)"
         case .removeQueue(_, let name): "-queue:\(name)"
         case .addBinding(_, let binding): "+\(binding.source)->\(binding.destination):\(binding.routingKey)"

@@ -1,0 +1,208 @@
+internal import AMQPProtocol
+
+/// Answering operators.
+extension Shard {
+    /// Begins to carry out a request; the answer comes as ``ShardEffect/answer(_:_:)`` with the same ticket.
+    public func administer(_ request: AdministrationRequest, ticket: UInt64, now: BrokerInstant) {
+        self.now = now
+        do throws(AdministrationFailure) {
+            if let answer = try self.answer(request, ticket) {
+                self.effects.append(.answer(ticket, answer))
+            }
+        } catch {
+            self.effects.append(.answer(ticket, .failed(error)))
+        }
+        self.runLocalCommands()
+    }
+
+    /// The answer, or nil when it comes later.
+    private func answer(
+        _ request: AdministrationRequest,
+        _ ticket: UInt64
+    ) throws(AdministrationFailure) -> AdministrationAnswer? {
+        switch request {
+        case .setPolicy(let policy, let isOperator):
+            try self.setPolicy(policy, isOperator: isOperator, ticket)
+            return nil
+        case .clearPolicy(let virtualHost, let name, let isOperator):
+            try self.clearPolicy(virtualHost, name, isOperator: isOperator, ticket)
+            return nil
+        case .listPolicies(let virtualHost, let isOperator):
+            return .policies(try self.policySnapshots(virtualHost, isOperator: isOperator))
+        case .listQueues(let virtualHost):
+            return .queues(try self.queueSnapshots(virtualHost))
+        case .listExchanges(let virtualHost):
+            return .exchanges(try self.exchangeSnapshots(virtualHost))
+        case .listBindings(let virtualHost):
+            return .bindings(try self.bindingSnapshots(virtualHost))
+        case .listVirtualHosts:
+            return .names(self.topology.virtualHostNames.map { "\($0)" })
+        }
+    }
+
+    /// The virtual host of a name.
+    func virtualHost(_ name: String) throws(AdministrationFailure) -> VirtualHost {
+        guard let short = ShortString(Array(name.utf8)), let host = self.topology.virtualHost(named: short) else {
+            throw .noVirtualHost(name)
+        }
+        return host
+    }
+
+    /// The virtual host of a name, or all.
+    func virtualHosts(_ name: String?) throws(AdministrationFailure) -> [VirtualHost] {
+        guard let name else {
+            return self.topology.virtualHostNames.compactMap { self.topology.virtualHost(named: $0) }
+        }
+        return [try self.virtualHost(name)]
+    }
+
+    // MARK: Policies
+
+    private func setPolicy(
+        _ request: PolicyRequest,
+        isOperator: Bool,
+        _ ticket: UInt64
+    ) throws(AdministrationFailure) {
+        precondition(self.index == 0, "only the owner of the topology changes it")
+        let host = try self.virtualHost(request.virtualHost)
+        guard let name = ShortString(Array(request.name.utf8)) else {
+            throw .invalid("Validation failed\n\nname is longer than 255 octets\n")
+        }
+        let pattern: Pattern
+        do throws(PatternError) {
+            pattern = try Pattern(request.pattern)
+        } catch {
+            throw .invalid(
+                "Validation failed\n\npattern should be regular expression but is invalid: \(error.erlangTerm)\n"
+            )
+        }
+        guard let target = PolicyTarget(name: request.applyTo) else {
+            throw .invalid(
+                "Validation failed\n\napply-to '\(request.applyTo)' unrecognised; should be 'queues', 'exchanges' or 'all'\n"
+            )
+        }
+        if let refusal = PolicyDefinition.refusal(of: request.definition, isOperator: isOperator) {
+            throw .invalid("Validation failed\n\n\(refusal)\n")
+        }
+        let list = host.policies.list(isOperator: isOperator)
+        guard list.count < ShardLimits.policies || list.contains(where: { $0.name == name }) else {
+            throw .limit("vhost '\(request.virtualHost)' has \(list.count) policies, and may have no more")
+        }
+        let policy = Policy(
+            name: name,
+            pattern: pattern,
+            target: target,
+            priority: request.priority,
+            definition: request.definition
+        )
+        let change = TopologyChange.setPolicy(virtualHost: host.name, policy, isOperator: isOperator)
+        self.distribute([change], .operation(ticket))
+    }
+
+    private func clearPolicy(
+        _ virtualHost: String,
+        _ name: String,
+        isOperator: Bool,
+        _ ticket: UInt64
+    ) throws(AdministrationFailure) {
+        precondition(self.index == 0, "only the owner of the topology changes it")
+        let host = try self.virtualHost(virtualHost)
+        let known = host.policies.list(isOperator: isOperator).first { "\($0.name)" == name }
+        guard let known else { throw .notFound("Parameter does not exist") }
+        let change = TopologyChange.removePolicy(virtualHost: host.name, known.name, isOperator: isOperator)
+        self.distribute([change], .operation(ticket))
+    }
+
+    private func policySnapshots(
+        _ virtualHost: String?,
+        isOperator: Bool
+    ) throws(AdministrationFailure) -> [PolicySnapshot] {
+        try self.virtualHosts(virtualHost).flatMap { host in
+            host.policies.list(isOperator: isOperator).map { policy in
+                PolicySnapshot(
+                    virtualHost: "\(host.name)",
+                    name: "\(policy.name)",
+                    pattern: String(decoding: policy.pattern.source, as: UTF8.self),
+                    applyTo: policy.target.name,
+                    definition: policy.definition,
+                    priority: policy.priority
+                )
+            }
+        }
+    }
+
+    // MARK: Topology
+
+    private func queueSnapshots(_ virtualHost: String?) throws(AdministrationFailure) -> [QueueSnapshot] {
+        try self.virtualHosts(virtualHost).flatMap { host in
+            host.queueNames.compactMap { name -> QueueSnapshot? in
+                guard let info = host.queue(named: name), info.address.shard == self.index,
+                    let queue = self.queue(info.address)
+                else { return nil }
+                return self.snapshot(of: queue)
+            }
+        }
+    }
+
+    private func snapshot(of queue: UnsafeMutablePointer<QueueState>) -> QueueSnapshot {
+        let info = queue.pointee.info
+        return QueueSnapshot(
+            virtualHost: "\(info.virtualHostName)",
+            name: "\(info.name)",
+            type: "\(info.parsed.queueType.name)",
+            isDurable: info.durable,
+            isAutoDelete: info.autoDelete,
+            isExclusive: info.exclusiveOwner != nil,
+            arguments: info.arguments,
+            policy: EffectivePolicy(queue.pointee.policies),
+            ready: queue.pointee.readyCount,
+            unacknowledged: queue.pointee.unacknowledged,
+            consumers: queue.pointee.consumerCount
+        )
+    }
+
+    private func exchangeSnapshots(_ virtualHost: String?) throws(AdministrationFailure) -> [ExchangeSnapshot] {
+        try self.virtualHosts(virtualHost).flatMap { host in
+            host.exchangeNames.compactMap { host.exchange(named: $0) }.map { exchange in
+                ExchangeSnapshot(
+                    virtualHost: "\(host.name)",
+                    name: "\(exchange.name)",
+                    type: "\(exchange.definition.type.name)",
+                    isDurable: exchange.definition.isDurable,
+                    isAutoDelete: exchange.definition.isAutoDelete,
+                    isInternal: exchange.definition.isInternal,
+                    arguments: exchange.definition.arguments,
+                    policy: EffectivePolicy(exchange.policies)
+                )
+            }
+        }
+    }
+
+    private func bindingSnapshots(_ virtualHost: String?) throws(AdministrationFailure) -> [BindingSnapshot] {
+        try self.virtualHosts(virtualHost).flatMap { host in
+            let implied = host.queueNames.map { name in
+                BindingSnapshot(
+                    virtualHost: "\(host.name)",
+                    source: "",
+                    destination: "\(name)",
+                    isQueue: true,
+                    routingKey: "\(name)",
+                    arguments: .empty
+                )
+            }
+            let bound = host.exchangeNames.compactMap { host.exchange(named: $0) }.flatMap { exchange in
+                exchange.outgoing.items.map { binding in
+                    BindingSnapshot(
+                        virtualHost: "\(host.name)",
+                        source: "\(exchange.name)",
+                        destination: "\(binding.definition.destination)",
+                        isQueue: binding.definition.kind == .queue,
+                        routingKey: "\(binding.definition.routingKey)",
+                        arguments: binding.definition.arguments
+                    )
+                }
+            }
+            return implied + bound
+        }
+    }
+}
