@@ -100,6 +100,7 @@ extension Shard {
             self.touchedQueues.removeAll { $0 == queue }
         }
         self.queues[Int(address.slot)] = nil
+        self.resumeGets()
         queue.deinitialize(count: 1)
         queue.deallocate()
         // Cached routes may point here until the topology has changed.
@@ -265,6 +266,9 @@ extension Shard {
     func detach(_ address: QueueAddress, _ id: UInt32, _ channel: ChannelAddress) {
         self.send(.detachReply(channel), to: channel.shard)
         guard let queue = self.queue(address), let consumer = self.consumer(queue, id, channel) else { return }
+        if consumer.pointee.isGetter {
+            self.dropParkedGets(of: channel, consumer: id, at: address)
+        }
         self.stopConsumer(queue, consumer)
         while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
             queue.pointee.unacknowledged -= 1
@@ -378,6 +382,7 @@ extension Shard {
     ) {
         // Consumers that wait come first.
         self.dispatchTouchedQueues()
+        if channel.shard == self.index && self.channel(channel) == nil { return }
         let queue = self.queue(address)
         if let queue {
             self.noteUse(queue)
@@ -396,7 +401,20 @@ extension Shard {
         let isGrouped = queue.pointee.groups != nil
         // Of messages in groups not every one may be got.
         guard let delivery = isGrouped ? self.takeForGet(queue, known) : self.takeNext(queue) else {
-            self.send(.getEmpty(channel), to: channel.shard)
+            if queue.pointee.isStalled {
+                self.park(.get(address, channel, channelIndex: channelIndex, consumer: id, noAck: noAck))
+            } else {
+                self.send(.getEmpty(channel), to: channel.shard)
+            }
+            return
+        }
+        guard self.store.isResident(delivery.entry.slot) else {
+            let again = ShardCommand.get(address, channel, channelIndex: channelIndex, consumer: id, noAck: noAck)
+            if self.stall(queue, delivery) {
+                self.send(again, to: self.index)
+            } else {
+                self.park(again)
+            }
             return
         }
         var serial: UInt64 = 0

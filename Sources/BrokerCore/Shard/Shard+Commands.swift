@@ -192,6 +192,11 @@ extension Shard {
             } else {
                 let stored = self.storeBatched(message)
                 slot = stored
+                if self.settings.pagesMessages && count == 1 && !message.flags.contains(.persistent)
+                    && queue.pointee.mayPage
+                {
+                    self.store.allowPaging(stored)
+                }
                 self.enqueue(queue, QueueEntry(slot: stored, flags: message.flags))
             }
         }

@@ -11,6 +11,8 @@ final class DurableLog: Sendable {
     private let directory: Mutex<DataDirectory?>
     private let writer: LogWriter
     private let space: SpaceWatch
+    /// Where the files are.
+    let path: String
     private let trim: Mutex<Trim>
 
     /// When the log is trimmed.
@@ -28,6 +30,7 @@ final class DurableLog: Sendable {
         space: SpaceWatch,
         firstPosition: LogPosition
     ) {
+        self.path = directory.path
         self.directory = Mutex(directory)
         self.writer = writer
         self.space = space
@@ -51,6 +54,7 @@ final class DurableLog: Sendable {
         do throws(StoreError) {
             let files = SystemFileSystem()
             let directory = try DataDirectory.open(path, files: files)
+            try ScratchFiles.removeAll(in: directory.path, files: files)
             let log = CommitLog(
                 files: files,
                 directory: directory.path,
@@ -204,6 +208,8 @@ extension BrokerSettings {
     func with(isDurable: Bool) -> BrokerSettings {
         var settings = self
         settings.isDurable = isDurable
+        // Without a directory nothing touches a disk: what does not fit into memory has to wait outside.
+        settings.pagesMessages = isDurable
         return settings
     }
 }
