@@ -28,7 +28,7 @@ _ROUNDS_A_DIRECTORY = 8
 #: What each queue keeps from one round to the next, at most.
 _KEPT = 60
 #: With so many rounds a run is made by hand, and no acknowledgement sent 0.1 s before a kill may come back: unless threads
-#: of the broker had to wait for a processor, or 200 messages of 100 KB are under way, or powercut.c makes all that slow.
+#: of the broker had to wait for a processor or the disk, or 200 messages of 100 KB are under way, or powercut.c makes all that slow.
 _PROMPT_ROUNDS = 50
 
 ROUNDS = int(os.environ.get("MARTLET_ROUNDS", "10"))
@@ -76,7 +76,7 @@ class Totals:
 
     def __str__(self) -> str:
         started = f"started in {statistics.median(self.starts):.3f} s (p50), {max(self.starts):.3f} s (worst)"
-        prompt = f"{self.counts['prompt rounds']} rounds with processors to spare"
+        prompt = f"{self.counts['prompt rounds']} rounds on a machine that was not late itself"
         return f"{Verdict(self.counts, [])}, {prompt}, {self.answers} definitions and purges answered; {started}"
 
 

@@ -26,8 +26,8 @@ struct RecoveryProgress: Sendable {
         let now = self.clock()
         guard now >= self.nextLine else { return }
         self.nextLine = now + .seconds(1)
-        let percent = total == 0 ? 100 : min(octets, total) / max(total / 100, 1)
-        self.logger.info("recovering: \(min(percent, 100)) % of \(total >> 20) MiB read")
+        let percent = octets >= total ? 100 : min(octets / max(total / 100, 1), 100)
+        self.logger.info("recovering: \(percent) % of \(total >> 20) MiB read")
     }
 
     /// The time since the beginning, in seconds with two digits.

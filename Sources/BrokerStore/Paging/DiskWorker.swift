@@ -61,7 +61,7 @@ public final class DiskWorker: Sendable {
         self.line.add(work, isRead: isRead)
     }
 
-    /// Ends the thread after what it is doing; the rest is dropped. Once.
+    /// Ends the thread after what it is doing, once; the rest is dropped.
     public func stop() {
         self.line.stop()
         self.thread.join()

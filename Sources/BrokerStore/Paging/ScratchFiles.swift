@@ -1,7 +1,6 @@
-/// Files for messages that do not fit into memory and need not survive: never synced, removed at the next start at the
-/// latest. For one thread.
+/// Files for messages that do not fit into memory and need not survive.
 ///
-/// A file holds the positions from its number times `fileBytes` on; records begin with the first octet.
+/// Never synced, and removed at the next start at the latest; for one thread. A file holds the positions from its number times `fileBytes` on; records begin with the first octet.
 ///
 /// `@unchecked Sendable`: made by one thread, used by another alone from then on.
 public final class ScratchFiles: @unchecked Sendable {
@@ -53,8 +52,9 @@ public final class ScratchFiles: @unchecked Sendable {
         try file.write(UnsafeRawBufferPointer(records), at: position % self.fileBytes)
     }
 
-    /// Reads records, neighbours at once, and hands over the payloads of those that are whole; they lie in memory that
-    /// `allocate` gave. Returns what is wrong, if something is.
+    /// Reads records, neighbours at once, and hands over the payloads of those that are whole.
+    ///
+    /// They lie in memory that `allocate` gave. Returns what is wrong, if something is.
     public func read(
         _ places: [RecordPlace],
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
