@@ -138,9 +138,6 @@ extension Shard {
                 return message.ownBuffer != nil
             }
             self.settlePublish(channel)
-            if self.settings.pagesMessages && message.deliveryMode != 2 && queue.pointee.mayPage {
-                self.store.allowPaging(slot)
-            }
             self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             return message.ownBuffer != nil
         }

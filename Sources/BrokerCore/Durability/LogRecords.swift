@@ -1,8 +1,6 @@
 /// What one shard has for the commit log in a turn: records in one block of memory, in order.
 ///
-/// A record is the size of its payload, 4 octets for a checksum, its type, 3 more for the log's own use, then the payload,
-/// with zeros up to a multiple of 8 octets: as it will stand in a file, so that where a record of the batch will be found
-/// is known when it is written.
+/// A record is its type and the size of its payload (4 octets each), then the payload, padded to 8 octets.
 ///
 /// `@unchecked Sendable`: filled by the shard alone, then handed over whole and never touched by it again.
 public final class LogRecords: @unchecked Sendable {
@@ -13,13 +11,6 @@ public final class LogRecords: @unchecked Sendable {
     /// Octets of all records.
     public private(set) var count = 0
     private var capacity: Int
-
-    /// Octets before the payload.
-    public static let headSize = 12
-
-    /// A record with its head and padding.
-    @inline(__always)
-    public static func size(payload: Int) -> Int { (payload &+ (self.headSize + 7)) & ~7 }
 
     init(number: UInt64, capacity: Int) {
         self.number = number
@@ -34,17 +25,15 @@ public final class LogRecords: @unchecked Sendable {
     /// Reserves a record with a payload of `size` octets, which the caller fills.
     @inline(__always)
     func append(_ type: LogRecordType, size: Int) -> UnsafeMutableRawPointer {
-        let total = Self.size(payload: size)
+        let total = 8 &+ ((size &+ 7) & ~7)
         if self.count &+ total > self.capacity {
             self.grow(total)
         }
         let record = self.base + self.count
-        // The last word first: it holds the padding.
-        record.storeBytes(of: 0, toByteOffset: total &- 8, as: UInt64.self)
-        record.storeBytes(of: UInt64(UInt32(truncatingIfNeeded: size)).littleEndian, as: UInt64.self)
-        record.storeBytes(of: UInt32(type.rawValue).littleEndian, toByteOffset: 8, as: UInt32.self)
+        record.storeBytes(of: UInt32(type.rawValue), as: UInt32.self)
+        record.storeBytes(of: UInt32(truncatingIfNeeded: size), toByteOffset: 4, as: UInt32.self)
         self.count &+= total
-        return record + Self.headSize
+        return record + 8
     }
 
     /// Hands over every record's type and payload, in order.
@@ -52,12 +41,12 @@ public final class LogRecords: @unchecked Sendable {
         var offset = 0
         while offset < self.count {
             let record = self.base + offset
-            let size = Int(UInt32(littleEndian: record.loadUnaligned(as: UInt32.self)))
+            let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
             body(
-                record.load(fromByteOffset: 8, as: UInt8.self),
-                UnsafeRawBufferPointer(start: record + Self.headSize, count: size)
+                UInt8(truncatingIfNeeded: record.loadUnaligned(as: UInt32.self)),
+                UnsafeRawBufferPointer(start: record + 8, count: size)
             )
-            offset += Self.size(payload: size)
+            offset += 8 + ((size + 7) & ~7)
         }
     }
 

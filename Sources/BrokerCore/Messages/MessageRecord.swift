@@ -1,8 +1,7 @@
 /// The layout of a message in the broker's memory.
 ///
 /// ```
-/// 0   slot       UInt32   its place in the slot table (so that compaction finds who points here); highest
-///                         bit: it may go to disk, see ``MessageStore/allowPaging(_:)``
+/// 0   slot       UInt32   its place in the slot table (so that compaction finds who points here)
 /// 4   references UInt32   queue entries and deliveries that still need it
 /// 8   body size  UInt32   octets of the body (the protocol's 64 bits are refused above 512 MiB)
 /// 12  sizes      UInt32   octets of the names (10 bits) and of the properties (22 bits)
@@ -22,8 +21,6 @@ struct MessageRecord {
     /// Largest body this layout holds; RabbitMQ's own hard limit.
     static let maxBodySize = 512 << 20
 
-    private static let pageableBit: UInt32 = 1 << 31
-
     /// First octet of the record.
     let base: UnsafeMutableRawPointer
 
@@ -31,19 +28,10 @@ struct MessageRecord {
         self.base = base
     }
 
-    var slot: UInt32 { self.base.loadUnaligned(as: UInt32.self) & ~Self.pageableBit }
-
-    /// Whoever needs its octets asks first whether they are in memory.
-    var isPageable: Bool { self.base.loadUnaligned(as: UInt32.self) & Self.pageableBit != 0 }
-
-    /// See ``isPageable``.
-    @inline(__always)
-    func makePageable() {
-        self.base.storeBytes(of: self.base.loadUnaligned(as: UInt32.self) | Self.pageableBit, as: UInt32.self)
+    var slot: UInt32 {
+        get { self.base.loadUnaligned(as: UInt32.self) }
+        nonmutating set { self.base.storeBytes(of: newValue, as: UInt32.self) }
     }
-
-    /// Octets of names, properties and body.
-    var partsSize: Int { self.namesSize &+ self.propertiesSize &+ self.bodySize }
 
     var references: UInt32 {
         get { self.base.loadUnaligned(fromByteOffset: 4, as: UInt32.self) }

@@ -1,10 +1,7 @@
-internal import DequeModule
-
 /// The messages of one shard, in memory.
 ///
 /// Invariants:
-/// 1. A message is named by its slot; the slot points to the record, wherever compaction moved it, or says where on disk
-///    the message lies (see ``PagedWord``).
+/// 1. A message is named by its slot; the slot points to the record, wherever compaction moved it.
 /// 2. A record lives while its reference count is above zero: one for each queue entry or delivery that needs it.
 /// 3. Small records lie in chunks of ``chunkSize`` octets, aligned to their size, so that a record's chunk is found by
 ///    masking its address. Large records are allocations of their own.
@@ -31,64 +28,43 @@ struct MessageStore: ~Copyable {
     /// Slots of a page of the slot table.
     private static let slotsPerPage = 4096
 
-    static let chunkMask = UInt(bitPattern: -1) ^ UInt(chunkSize - 1)
+    private static let chunkMask = UInt(bitPattern: -1) ^ UInt(chunkSize - 1)
 
     /// At the start of every chunk.
-    struct ChunkHeader {
+    private struct ChunkHeader {
         /// Octets used from the start, header included; records are appended here.
         var used: UInt32
         /// Octets of records that are still referenced.
         var live: UInt32
         /// Place in ``chunks``.
         var index: UInt32
-        /// ``MessageStore/turn`` when it was begun, or when a message in it was released for the last time.
-        var lastUse: UInt32
-        /// What lies here is being written to a scratch file: nothing moves.
-        var isPinned: UInt32 = 0
-        /// Something here may go to disk.
-        var hasPageable: UInt32 = 0
-        var padding: (UInt32, UInt32) = (0, 0)
+        var padding: UInt32
     }
 
-    static let chunkHeaderSize = 32
+    private static let chunkHeaderSize = 16
 
     /// Pages of slots.
     ///
-    /// A used slot holds its record's address; a free one the next free slot and a set lowest bit; one whose message is on
-    /// disk a ``PagedWord``, whose highest bit is set.
-    var slotPages: UnsafeMutablePointer<UnsafeMutablePointer<UInt>>
+    /// A used slot holds its record's address; a free one the next free slot and a set lowest bit.
+    private var slotPages: UnsafeMutablePointer<UnsafeMutablePointer<UInt>>
     private var slotPageCount = 0
     private var slotPageCapacity = 16
-    var firstFreeSlot = UInt32.max
+    private var firstFreeSlot = UInt32.max
 
-    var chunks: [UnsafeMutableRawPointer] = []
+    private var chunks: [UnsafeMutableRawPointer] = []
     private var spares: [UnsafeMutableRawPointer] = []
-    var current: UnsafeMutableRawPointer
+    private var current: UnsafeMutableRawPointer
 
     /// Octets of records that are referenced, large ones included.
-    var liveBytes = 0
+    private(set) var liveBytes = 0
     /// Octets of small records that are referenced; what compaction compares with the chunks' size.
-    var liveChunkBytes = 0
-    /// Messages alive, wherever they are.
-    var messageCount = 0
-
-    /// Counts turns; what ``ChunkHeader/lastUse`` is compared with.
-    var turn: UInt32 = 0
-    /// Chunks that are being written to scratch files.
-    var pinnedChunks = 0
-    /// Messages that are on disk only.
-    var pagedCount = 0
-    /// Those with more than one reference or of unusual size.
-    var asides: [UInt32: PagedAside] = [:]
-    /// Large records that may go to disk, their slots in order of age, with some that are not alive any more.
-    var largeSlots: Deque<UInt32> = []
-    /// So many are put in order.
-    var largeSlotLimit = 64
-    var scratch = ScratchSpace()
+    private var liveChunkBytes = 0
+    /// Messages alive.
+    private(set) var messageCount = 0
 
     init() {
         self.slotPages = .allocate(capacity: 16)
-        self.current = Self.allocateChunk(index: 0, turn: 0)
+        self.current = Self.allocateChunk(index: 0)
         self.chunks.append(self.current)
     }
 
@@ -97,9 +73,7 @@ struct MessageStore: ~Copyable {
         for page in 0..<self.slotPageCount {
             for slot in 0..<Self.slotsPerPage {
                 let value = self.slotPages[page][slot]
-                guard value & 1 == 0, Int(bitPattern: value) > 0,
-                    let record = UnsafeMutableRawPointer(bitPattern: value)
-                else { continue }
+                guard value & 1 == 0, let record = UnsafeMutableRawPointer(bitPattern: value) else { continue }
                 if MessageRecord(record).allocatedSize > Self.largeRecordSize {
                     largeRecords.append(record)
                 }
@@ -132,10 +106,8 @@ struct MessageStore: ~Copyable {
     @inline(__always)
     func record(_ slot: UInt32) -> MessageRecord {
         let value = self.slotPages[Int(slot >> 12)][Int(slot & 4095)]
-        // Our own bug if the slot is free, for entries and deliveries hold references; or if the message is on disk, for
-        // whoever needs its octets asks `isResident` first.
+        // Our own bug if the slot is free: entries and deliveries hold references.
         assert(value & 1 == 0, "free message slot used")
-        precondition(Int(bitPattern: value) >= 0, "a message that is on disk was not loaded")
         return MessageRecord(UnsafeMutableRawPointer(bitPattern: value).unsafelyUnwrapped)
     }
 
@@ -195,10 +167,6 @@ struct MessageStore: ~Copyable {
     /// Adds `count` references.
     @inline(__always)
     mutating func retain(_ slot: UInt32, count: UInt32 = 1) {
-        guard self.isResident(slot) else {
-            self.retainPaged(slot, count: count)
-            return
-        }
         let record = self.record(slot)
         record.references &+= count
     }
@@ -206,10 +174,6 @@ struct MessageStore: ~Copyable {
     /// Drops one reference; the last one frees the record.
     @inline(__always)
     mutating func release(_ slot: UInt32) {
-        guard self.isResident(slot) else {
-            self.releasePaged(slot)
-            return
-        }
         let record = self.record(slot)
         let references = record.references
         assert(references > 0, "message released too often")
@@ -221,7 +185,8 @@ struct MessageStore: ~Copyable {
         let size = record.allocatedSize
         self.liveBytes &-= size
         self.messageCount &-= 1
-        self.freeSlot(slot)
+        self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(self.firstFreeSlot) << 1 | 1
+        self.firstFreeSlot = slot
         if size > Self.largeRecordSize {
             record.base.deallocate()
             return
@@ -230,8 +195,7 @@ struct MessageStore: ~Copyable {
         let chunk = Self.chunk(of: record.base)
         let header = chunk.assumingMemoryBound(to: ChunkHeader.self)
         header.pointee.live &-= UInt32(truncatingIfNeeded: size)
-        header.pointee.lastUse = self.turn
-        if header.pointee.live == 0 && header.pointee.isPinned == 0 {
+        if header.pointee.live == 0 {
             if chunk == self.current {
                 // Nothing lives here: start over, which keeps the working set in the cache.
                 header.pointee.used = UInt32(Self.chunkHeaderSize)
@@ -244,22 +208,22 @@ struct MessageStore: ~Copyable {
     // MARK: Chunks
 
     @inline(__always)
-    static func chunk(of record: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    private static func chunk(of record: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
         // A record's address masked is its chunk's address, which is not nil: chunks are aligned to their size.
         UnsafeMutableRawPointer(bitPattern: UInt(bitPattern: record) & Self.chunkMask).unsafelyUnwrapped
     }
 
-    private static func allocateChunk(index: Int, turn: UInt32) -> UnsafeMutableRawPointer {
+    private static func allocateChunk(index: Int) -> UnsafeMutableRawPointer {
         let chunk = UnsafeMutableRawPointer.allocate(byteCount: Self.chunkSize, alignment: Self.chunkSize)
         let header = chunk.bindMemory(to: ChunkHeader.self, capacity: 1)
         header.initialize(
-            to: ChunkHeader(used: UInt32(Self.chunkHeaderSize), live: 0, index: UInt32(index), lastUse: turn)
+            to: ChunkHeader(used: UInt32(Self.chunkHeaderSize), live: 0, index: UInt32(index), padding: 0)
         )
         return chunk
     }
 
     @inline(__always)
-    mutating func reserveInChunk(_ size: Int) -> UnsafeMutableRawPointer {
+    private mutating func reserveInChunk(_ size: Int) -> UnsafeMutableRawPointer {
         var header = self.current.assumingMemoryBound(to: ChunkHeader.self)
         if Int(header.pointee.used) &+ size > Self.chunkSize {
             self.startChunk()
@@ -273,27 +237,27 @@ struct MessageStore: ~Copyable {
     }
 
     @inline(never)
-    mutating func reserveLarge(_ size: Int) -> UnsafeMutableRawPointer {
+    private mutating func reserveLarge(_ size: Int) -> UnsafeMutableRawPointer {
         UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
     }
 
     @inline(never)
-    mutating func startChunk() {
+    private mutating func startChunk() {
         if let spare = self.spares.popLast() {
             spare.assumingMemoryBound(to: ChunkHeader.self).pointee = ChunkHeader(
                 used: UInt32(Self.chunkHeaderSize),
                 live: 0,
                 index: UInt32(self.chunks.count),
-                lastUse: self.turn
+                padding: 0
             )
             self.current = spare
         } else {
-            self.current = Self.allocateChunk(index: self.chunks.count, turn: self.turn)
+            self.current = Self.allocateChunk(index: self.chunks.count)
         }
         self.chunks.append(self.current)
     }
 
-    mutating func retire(_ chunk: UnsafeMutableRawPointer) {
+    private mutating func retire(_ chunk: UnsafeMutableRawPointer) {
         let index = Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.index)
         let last = self.chunks.removeLast()
         if last != chunk {
@@ -309,7 +273,7 @@ struct MessageStore: ~Copyable {
 
     /// Whether the dead outweigh the living.
     var wantsCompaction: Bool {
-        let held = (self.chunks.count - self.pinnedChunks) * Self.chunkSize
+        let held = self.chunks.count * Self.chunkSize
         return held - self.liveChunkBytes > self.liveChunkBytes + Self.compactionSlack
     }
 
@@ -324,9 +288,8 @@ struct MessageStore: ~Copyable {
         var budget = Self.compactionStep
         var victims: [UnsafeMutableRawPointer] = []
         for chunk in self.chunks where chunk != self.current && budget > 0 {
-            let header = chunk.assumingMemoryBound(to: ChunkHeader.self).pointee
-            let live = Int(header.live)
-            guard live < Self.chunkSize / 2, header.isPinned == 0 else { continue }
+            let live = Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.live)
+            guard live < Self.chunkSize / 2 else { continue }
             victims.append(chunk)
             // A chunk costs a walk over its dead, too.
             budget -= max(live, Self.chunkSize / 4)
@@ -348,9 +311,6 @@ struct MessageStore: ~Copyable {
             let target = self.reserveInChunk(size)
             target.copyMemory(from: record.base, byteCount: size)
             self.liveChunkBytes &-= size
-            if record.isPageable {
-                Self.chunk(of: target).assumingMemoryBound(to: ChunkHeader.self).pointee.hasPageable = 1
-            }
             let slot = record.slot
             self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(bitPattern: target)
         }
@@ -368,12 +328,6 @@ struct MessageStore: ~Copyable {
         let next = self.slotPages[Int(slot >> 12)][Int(slot & 4095)] >> 1
         self.firstFreeSlot = UInt32(truncatingIfNeeded: next)
         return slot
-    }
-
-    @inline(__always)
-    mutating func freeSlot(_ slot: UInt32) {
-        self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(self.firstFreeSlot) << 1 | 1
-        self.firstFreeSlot = slot
     }
 
     /// Forgets all slots, none of which is in use.

@@ -188,15 +188,6 @@ struct OrderedEntries: ~Copyable {
         }
     }
 
-    /// Hands over entries from the first one on until `body` has enough.
-    func forEachNext(_ body: (QueueEntry) -> Bool) {
-        for (index, piece) in self.pieces.enumerated() {
-            for element in piece[(index == 0 ? self.head : 0)...] {
-                guard body(element.entry) else { return }
-            }
-        }
-    }
-
     /// The first piece whose last element is not before one of that order; the number of pieces when there is none.
     private func piece(of order: UInt64) -> Int {
         var low = 0

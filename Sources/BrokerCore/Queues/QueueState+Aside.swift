@@ -55,16 +55,6 @@ extension QueueState {
         self.asideCount &+= 1
     }
 
-    /// Puts a message back that was taken and not handed out: it is the next one again.
-    mutating func putBackFirst(_ sequence: UInt64, _ entry: QueueEntry) {
-        if let levels = self.levels {
-            levels.pointee.putBack(sequence, entry)
-        } else {
-            self.requeued.insert(sequence, entry, order: 0)
-        }
-        self.asideCount &+= 1
-    }
-
     /// Begins to tell groups apart, or ceases to; nothing is held back.
     mutating func makeGroups(_ header: ShortString?) {
         self.groups?.deinitialize(count: 1)

@@ -81,16 +81,6 @@ struct QueueState: ~Copyable {
     /// Dead messages that could not be handed on, to be tried again.
     var stuckDeaths: [StuckDeath] = []
 
-    // Messages on disk.
-    /// The next message is on disk: in the shard's list of queues that wait for the disk.
-    var isStalled = false
-    /// Reads under way.
-    var loads = 0
-    /// Messages of a read; 0 before the first one that was full.
-    var window = 0
-    /// When this place is the next to be delivered more is read ahead.
-    var loadTrigger: UInt64 = .max
-
     init(info: QueueInfo, isLogged: Bool) {
         self.isLogged = isLogged
         self.info = info
@@ -116,11 +106,6 @@ struct QueueState: ~Copyable {
     /// Call when the settings have changed.
     mutating func updateFeatures() {
         self.hasFeatures = self.settings.messageTTLMilliseconds != nil || self.settings.isLimited
-    }
-
-    /// Whether its transient messages may go to disk: nothing but delivery asks for their octets.
-    var mayPage: Bool {
-        !self.hasFeatures && self.levels == nil && self.groups == nil && self.settings.deadLetterExchange == nil
     }
 
     /// The place the next message gets.

@@ -97,15 +97,8 @@ extension Shard {
                 continue
             }
             let delivery = self.takeNext(queue)
-            guard self.store.isResident(delivery.entry.slot) else {
-                if self.stall(queue, delivery) { continue }
-                return
-            }
             self.deliver(delivery, to: consumer, of: queue)
             queue.pointee.rotation.rotate()
-        }
-        if queue.pointee.headSequence >= queue.pointee.loadTrigger {
-            self.load(queue)
         }
     }
 

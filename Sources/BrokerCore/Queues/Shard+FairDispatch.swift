@@ -12,10 +12,6 @@ extension Shard {
                 continue
             }
             let delivery = self.takeNext(queue)
-            guard self.store.isResident(delivery.entry.slot) else {
-                if self.stall(queue, delivery) { continue }
-                return
-            }
             self.hand(delivery, to: consumer, of: queue)
             queue.pointee.rotation.rotate()
         }

@@ -37,7 +37,7 @@ extension Shard {
     private func countReadyBytes(_ queue: UnsafeMutablePointer<QueueState>) {
         var bytes = 0
         queue.pointee.forEachReady { _, entry in
-            bytes += self.store.bodyOctets(entry.slot)
+            bytes += self.store.record(entry.slot).bodySize
         }
         queue.pointee.readyBytes = bytes
     }

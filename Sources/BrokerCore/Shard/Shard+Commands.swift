@@ -192,11 +192,6 @@ extension Shard {
             } else {
                 let stored = self.storeBatched(message)
                 slot = stored
-                if self.settings.pagesMessages && count == 1 && !message.flags.contains(.persistent)
-                    && queue.pointee.mayPage
-                {
-                    self.store.allowPaging(stored)
-                }
                 self.enqueue(queue, QueueEntry(slot: stored, flags: message.flags))
             }
         }

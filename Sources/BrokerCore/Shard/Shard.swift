@@ -114,8 +114,6 @@ public final class Shard {
     /// The window of each of them.
     var publisherWindowBytes = ShardLimits.publisherWindowBytes
     var heldBytesByShard: [Int]
-    /// Messages that leave memory and come back.
-    var paging = PagingState()
     var assemblyBytes = 0
     var reportedHeldBytes = 0
 
@@ -304,9 +302,7 @@ public final class Shard {
         self.now = now
         self.runLocalCommands()
         self.dispatchTouchedQueues()
-        self.store.turn &+= 1
         self.store.compactIfWorthwhile()
-        self.pageOutIfNeeded()
         self.updateMemoryAlarm()
         // What the end of an alarm has set free.
         self.runLocalCommands()

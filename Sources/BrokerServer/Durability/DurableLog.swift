@@ -11,8 +11,6 @@ final class DurableLog: Sendable {
     private let directory: Mutex<DataDirectory?>
     private let writer: LogWriter
     private let space: SpaceWatch
-    /// Where the files are.
-    let path: String
     private let trim: Mutex<Trim>
 
     /// When the log is trimmed.
@@ -30,7 +28,6 @@ final class DurableLog: Sendable {
         space: SpaceWatch,
         firstPosition: LogPosition
     ) {
-        self.path = directory.path
         self.directory = Mutex(directory)
         self.writer = writer
         self.space = space
@@ -54,7 +51,6 @@ final class DurableLog: Sendable {
         do throws(StoreError) {
             let files = SystemFileSystem()
             let directory = try DataDirectory.open(path, files: files)
-            try ScratchFiles.removeAll(in: directory.path, files: files)
             let log = CommitLog(
                 files: files,
                 directory: directory.path,
@@ -208,8 +204,6 @@ extension BrokerSettings {
     func with(isDurable: Bool) -> BrokerSettings {
         var settings = self
         settings.isDurable = isDurable
-        // Without a directory nothing touches a disk: what does not fit into memory has to wait outside.
-        settings.pagesMessages = isDurable
         return settings
     }
 }

@@ -102,13 +102,9 @@ struct ShardDirectory: Sendable {
             },
             onFailure: onFailure
         )
-        let pager = Pager(directory: log.path, shards: loops.count, logger: logger) { shard, answer in
-            loops[shard].eventLoop.execute { loops[shard].value.pageDone(answer) }
-        }
         for loop in loops {
             try await loop.eventLoop.submit {
                 loop.value.durableLog = log
-                loop.value.pager = pager
                 loop.value.onTrimDue = { position in
                     Task {
                         await self.trim(log, upTo: position, loops, logger)
@@ -177,9 +173,6 @@ struct ShardDirectory: Sendable {
         }
         // What clients were not told yet is written all the same; nothing new comes any more.
         self.durableLog?.stop(self.logger)
-        if let first = self.loops.first {
-            try? await first.eventLoop.submit { first.value.pager?.stop() }.get()
-        }
         for (mailbox, loop) in zip(self.mailboxes, self.loops) {
             mailbox.close()
             try? await loop.eventLoop.submit { loop.value.shutdown() }.get()

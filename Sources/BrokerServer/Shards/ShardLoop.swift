@@ -26,8 +26,6 @@ final class ShardLoop {
     var durableLog: DurableLog?
     /// Called when the log should be trimmed, everything before the position being durable.
     var onTrimDue: (LogPosition) -> Void = { _ in }
-    /// Carries out what the shard asks of the disk; nil when nothing touches a disk.
-    var pager: Pager?
     private var committedNumber: UInt64 = 0
     private var committedWaiters: [(number: UInt64, promise: EventLoopPromise<Void>)] = []
     private var handlers: [ConnectionID: ConnectionHandler] = [:]
@@ -152,17 +150,6 @@ final class ShardLoop {
         }
     }
 
-    /// The disk has done what the shard has asked for.
-    func pageDone(_ answer: PageAnswer) {
-        switch answer {
-        case .loaded(let read):
-            self.shard.pageLoaded(read, now: self.now)
-        case .written(let write, let error):
-            self.shard.pageWritten(write, error: error, now: self.now)
-        }
-        self.runTurn()
-    }
-
     /// Begins to tell the log again what is live.
     func beginSnapshot() {
         self.shard.beginSnapshot()
@@ -218,7 +205,6 @@ final class ShardLoop {
     func shutdown() {
         self.timer?.cancel()
         self.timer = nil
-        self.pager = nil
         for waiter in self.committedWaiters {
             waiter.promise.fail(CancellationError())
         }
@@ -249,7 +235,6 @@ final class ShardLoop {
             self.sendOutput(&budget)
             self.performEffects()
             self.postOutboxes()
-            self.submitPageRequests()
         } while self.hasNewInput || (self.shard.hasDirtyConnections && budget > 0)
         self.isInTurn = false
         if self.shard.hasDirtyConnections || self.shard.hasPendingWork {
@@ -306,13 +291,6 @@ final class ShardLoop {
     private func submitLogRecords() {
         if let log = self.durableLog, let records = self.shard.takeLogRecords() {
             log.submit(records, from: self.index)
-        }
-    }
-
-    private func submitPageRequests() {
-        guard let pager = self.pager else { return }
-        for request in self.shard.takePageRequests() {
-            pager.submit(request, from: self.index)
         }
     }
 

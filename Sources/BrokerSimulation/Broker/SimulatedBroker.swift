@@ -47,8 +47,6 @@ public final class SimulatedBroker {
     var batches: [[[ShardBatch]]]
     /// Where durable things go; nil when there is nothing durable.
     let log: SimulatedLog?
-    /// What shards ask of the disk besides.
-    let pager = SimulatedPager()
     /// A trim of the log that is under way.
     var trim: SimulatedTrim?
     /// The last number of which each shard was told that it is committed.

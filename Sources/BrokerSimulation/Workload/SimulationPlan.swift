@@ -74,8 +74,6 @@ struct SimulationPlan {
     let commitPatience: Int
     /// How the log is kept.
     let log: SimulatedLogOptions
-    /// Next to nothing stays in memory.
-    let pagesMessages: Bool
 
     /// Draws a plan.
     init(_ random: SeededRandom) {
@@ -101,8 +99,6 @@ struct SimulationPlan {
         self.prefetches = random.oneIn(2) ? [1, 2, 3] : [0, 1, 5, 20]
         self.isDurable = !random.oneIn(3)
         self.log = Self.drawLog(random)
-        // Not drawn, so that seeds go on doing what they did.
-        self.pagesMessages = self.log.identity % 3 == 0
         self.faults = self.isDurable ? Self.drawFaults(random, self.log) : []
         self.faultInterval = 20 + random.below(150)
         self.commitPatience = random.oneIn(3) ? 1 : 1 + random.below(40)
