@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pika
-from martlet import Martlet, assert_refused, program, run
+from martlet import environment, Martlet, assert_refused, program, run
 from scenarios import Skipped, eventually, scenario
 
 _PERSISTENT = pika.BasicProperties(delivery_mode=2)
@@ -60,7 +60,9 @@ def default_directory() -> None:
             _publish(channel, b"1")
             assert (data / "format").exists()
             assert f"durable queues and persistent messages are kept in {data}\n" in martlet.log()
-            second = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, timeout=10)
+            second = subprocess.run(
+                [*command, "--port", "0"], capture_output=True, text=True, timeout=10, env=environment()
+            )
             # `setpriv` and `env` become the program, so that the number is its own.
             line = f"cannot use data directory {data}: cannot use {data}: process {martlet.process.pid} is using it"
             assert second.returncode == 1, second

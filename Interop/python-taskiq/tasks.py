@@ -131,7 +131,7 @@ def delay_by_exchange() -> None:
     run(main())
 
 
-@scenario("failed task")
+@scenario("a task that raises")
 def failed_task() -> None:
     """A task that raises gives its error as its result; the message is acknowledged, not dead-lettered."""
 
