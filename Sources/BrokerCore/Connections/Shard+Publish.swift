@@ -247,7 +247,12 @@ extension Shard {
             return false
         }
         message.isUnroutable = !self.routeTargets.hasQueue
-        if rewritten.isDelayed {
+        if self.routeTargets.hasWindow, message.isMandatory, message.isUnroutable {
+            message.isUnroutable = !self.leadsPastWindows(message, rewritten.extraKeys, headers, virtualHost)
+        }
+        // A window at the exchange itself comes before the delay, which it sees to.
+        let isAtWindow = self.routeTargets.hasWindow && self.routeTargets.count == 1
+        if rewritten.isDelayed && !isAtWindow {
             self.routeTargets.reset()
             self.routeTargets.add(Station(number: virtualHost.number), .delayAnywhere)
         } else if isSimple && self.routeTargets.isKeepable {

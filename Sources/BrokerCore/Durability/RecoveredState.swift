@@ -56,6 +56,7 @@ public struct RecoveredState: Sendable {
     private var boundEnds = RecoveredBindings()
     /// Messages that wait for their time.
     private(set) var delays = RecoveredDelays()
+    private var windowsByName: [Key: DeduplicationWindow] = [:]
 
     private static let predeclared = Set(VirtualHost.predeclared.map(\.name))
 
@@ -112,6 +113,8 @@ public struct RecoveredState: Sendable {
             self.delays.add(try DelayedRecord(payload).delay)
         case .delaysChanged:
             self.delays.change(try DelaysChangedRecord(payload).changes)
+        case .window:
+            self.apply(try WindowRecord(payload))
         case .snapshotBegin, .snapshotEnd:
             // What stands between them is told again, which the first invariant allows.
             break
@@ -134,6 +137,14 @@ public struct RecoveredState: Sendable {
         }
     }
 
+    private mutating func apply(_ record: WindowRecord) {
+        let key = Key(virtualHost: record.virtualHost, name: record.exchange)
+        guard let exchange = self.exchangesByName[key], exchange.isDeduplicating else { return }
+        var window = self.windowsByName.removeValue(forKey: key) ?? DeduplicationWindow(exchange.arguments)
+        window.insert(record.key, deadline: record.deadline, isLogged: true)
+        self.windowsByName[key] = window
+    }
+
     private mutating func apply(_ change: RecoveredChange) {
         switch change {
         case .addVirtualHost(let name):
@@ -145,6 +156,7 @@ public struct RecoveredState: Sendable {
             guard !Self.predeclared.contains(definition.name) else { return }
             self.exchangesByName[Key(virtualHost: host, name: definition.name)] = definition
         case .removeExchange(let host, let name):
+            self.windowsByName[Key(virtualHost: host, name: name)] = nil
             guard self.exchangesByName.removeValue(forKey: Key(virtualHost: host, name: name)) != nil else { return }
             self.boundEnds.removeAll(of: .init(virtualHost: host, kind: .exchange, name: name))
         case .addQueue(let queue):
@@ -224,6 +236,13 @@ public struct RecoveredState: Sendable {
     var exchanges: [RecoveredExchange] {
         self.exchangesByName.sorted { $0.key < $1.key }.map {
             RecoveredExchange(virtualHost: $0.key.virtualHost, definition: $0.value)
+        }
+    }
+
+    /// The windows of durable exchanges by virtual host and name.
+    var windows: [RecoveredWindow] {
+        self.windowsByName.sorted { $0.key < $1.key }.map {
+            RecoveredWindow(virtualHost: $0.key.virtualHost, exchange: $0.key.name, window: $0.value)
         }
     }
 
