@@ -161,24 +161,25 @@ extension Shard {
                 self.store.retain(slot)
                 self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             } else {
-                let stored = self.storeCopy(message)
+                let stored = self.storeCopy(message, hasLocation: self.log.isOn && flags.contains(.persistent))
                 slot = stored
                 self.enqueue(queue, QueueEntry(slot: stored, flags: flags))
             }
         }
         if !self.log.places.isEmpty {
-            self.logMessage(message, flags)
+            self.logMessage(message, flags, slot.map { self.store.record($0) })
         }
         return false
     }
 
     /// Copies a message into the store, with one reference.
-    func storeCopy(_ message: MessageView) -> UInt32 {
+    func storeCopy(_ message: MessageView, hasLocation: Bool = false) -> UInt32 {
         let (slot, record) = self.store.add(
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize,
-            references: 1
+            references: 1,
+            hasLocation: hasLocation
         )
         let names = record.names
         Bytes.copy(names, message.names, message.namesSize)

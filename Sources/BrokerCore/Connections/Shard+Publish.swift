@@ -127,7 +127,7 @@ extension Shard {
                 self.settlePublish(channel)
                 return false
             }
-            let slot = self.storeMessage(message, references: 1)
+            let slot = self.storeMessage(message, references: 1, hasLocation: queue.pointee.isLogged)
             if queue.pointee.isLogged && message.deliveryMode == 2 {
                 self.enqueueDurably(queue, QueueEntry(slot: slot, flags: flags), from: channel)
                 return message.ownBuffer != nil
@@ -155,21 +155,23 @@ extension Shard {
 
     /// Copies a message into the store, or hands its buffer over.
     @inline(__always)
-    func storeMessage(_ message: IncomingMessage, references: UInt32) -> UInt32 {
+    func storeMessage(_ message: IncomingMessage, references: UInt32, hasLocation: Bool) -> UInt32 {
         if let buffer = message.ownBuffer {
             return self.store.adoptLarge(
                 buffer,
                 namesSize: message.namesSize,
                 propertiesSize: message.propertiesSize,
                 bodySize: message.bodySize,
-                references: references
+                references: references,
+                hasLocation: hasLocation
             )
         }
         let (slot, record) = self.store.add(
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize,
-            references: references
+            references: references,
+            hasLocation: hasLocation
         )
         let names = record.names
         Bytes.copy(names, message.names, message.namesSize)
@@ -305,8 +307,11 @@ extension Shard {
             return false
         }
         // One reference for us while the targets are served.
-        let slot = self.storeMessage(message, references: 1)
+        let hasLocation = self.log.isOn && flags.contains(.persistent)
+        let slot = self.storeMessage(message, references: 1, hasLocation: hasLocation)
         if channel.pointee.mode == .transaction, channel.pointee.transaction != nil {
+            // Until it is committed it stays in memory.
+            self.store.record(slot).isKept = true
             channel.pointee.transaction?.publishes.append(
                 Transaction.Publish(slot: slot, flags: flags, targets: Array(targets), isReturned: isReturned)
             )

@@ -90,6 +90,38 @@ struct PublishRecord {
         self.flags.priority = self.priority
     }
 
+    /// The message of a payload that may have any number of places; nil if it is damaged.
+    ///
+    /// For messages that come back from disk: what queues know of them they know.
+    static func view(of payload: UnsafeRawBufferPointer) -> MessageView? {
+        guard payload.count >= self.fixedSize, payload[0] == RecordLayout.version, let base = payload.baseAddress else {
+            return nil
+        }
+        let namesSize = Int(RecordLayout.load(UInt16.self, from: payload, 2))
+        let placeCount = Int(RecordLayout.load(UInt32.self, from: payload, 4))
+        let propertiesSize = Int(RecordLayout.load(UInt32.self, from: payload, 8))
+        let bodySize = Int(RecordLayout.load(UInt32.self, from: payload, 12))
+        let size = self.size(
+            queues: placeCount,
+            namesSize: namesSize,
+            propertiesSize: propertiesSize,
+            bodySize: bodySize
+        )
+        guard payload.count == size, namesSize <= MessageRecord.maxNamesSize,
+            propertiesSize <= MessageRecord.maxPropertiesSize, bodySize <= MessageRecord.maxBodySize
+        else { return nil }
+        let names = base + (self.fixedSize + placeCount * RecordLayout.pairSize)
+        guard self.areNames(UnsafeRawBufferPointer(start: names, count: namesSize)[...]) else { return nil }
+        return MessageView(
+            names: names,
+            namesSize: namesSize,
+            properties: names + namesSize,
+            propertiesSize: propertiesSize,
+            body: names + namesSize + propertiesSize,
+            bodySize: bodySize
+        )
+    }
+
     /// Whether octets are two short strings, which ``MessageRecord`` takes for granted.
     private static func areNames(_ octets: Slice<UnsafeRawBufferPointer>) -> Bool {
         guard let exchange = octets.first else { return false }

@@ -16,9 +16,12 @@ extension Shard {
         return records
     }
 
-    /// Everything up to the records of that number is durable.
-    public func logCommitted(upTo number: UInt64, now: BrokerInstant) {
+    /// The records of that number, and so all before them, are durable; `position` is where their first one stands in
+    /// the log.
+    public func logCommitted(upTo number: UInt64, at position: UInt64, now: BrokerInstant) {
         self.now = now
+        self.log.positions.note(number, at: position)
+        self.store.logEnd = max(self.store.logEnd, position)
         while let next = self.log.waiters.first, next.number <= number {
             self.log.waiters.removeFirst()
             self.answer(next.waiter)
@@ -102,7 +105,9 @@ extension Shard {
     }
 
     /// Writes a message with the places it gets, ``ShardLog/places``.
-    func logMessage(_ message: MessageView, _ flags: QueueEntry.Flags) {
+    ///
+    /// Where it will be found is noted in its record, if it has one.
+    func logMessage(_ message: MessageView, _ flags: QueueEntry.Flags, _ record: MessageRecord? = nil) {
         let count = self.log.places.count
         let size = PublishRecord.size(
             queues: count,
@@ -115,6 +120,15 @@ extension Shard {
             PublishRecord.write(message, flags: flags, places: places, at: base)
         }
         self.log.places.removeAll(keepingCapacity: true)
+        if let record, record.hasLocation, let batch = self.log.batch,
+            let location = LogLocation(
+                batch: batch.number,
+                offset: base - LogRecords.headSize - batch.base,
+                isShared: count > 1 || (record.isLogged && record.location.isShared)
+            )
+        {
+            self.store.noteLogged(record, at: location)
+        }
     }
 
     /// Puts a stored message, with one reference for the queue, into a durable queue of this shard.
@@ -125,8 +139,9 @@ extension Shard {
         from channel: UnsafeMutablePointer<ChannelState>
     ) {
         self.notePlace(queue)
-        let view = self.store.record(entry.slot).view
-        self.logMessage(view, entry.flags)
+        let record = self.store.record(entry.slot)
+        let view = record.view
+        self.logMessage(view, entry.flags, record)
         self.enqueue(queue, entry)
         self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
         if channel.pointee.mode == .confirm {
@@ -143,8 +158,9 @@ extension Shard {
 
     /// Writes a message that has got its places and counts it against its connection's window.
     func logPlaced(_ slot: UInt32, _ flags: QueueEntry.Flags, from channel: UnsafeMutablePointer<ChannelState>) {
-        let view = self.store.record(slot).view
-        self.logMessage(view, flags)
+        let record = self.store.record(slot)
+        let view = record.view
+        self.logMessage(view, flags, record)
         self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
     }
 
@@ -238,7 +254,11 @@ extension Shard {
 
     /// A message of a durable queue has been handed to a consumer that may not acknowledge it before a crash.
     @inline(__always)
-    func logDelivered(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ flags: QueueEntry.Flags) {
+    func logDelivered(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ entry: QueueEntry) {
+        let flags = entry.flags
+        if self.log.snapshot != nil {
+            self.tellMoving(queue, sequence, entry)
+        }
         guard queue.pointee.isLogged, flags.contains(.persistent), sequence >= queue.pointee.deliveredUpTo else {
             return
         }

@@ -57,7 +57,8 @@ extension Shard {
     /// and where it is may not be told any more.
     func logAgain(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery, to sequence: UInt64) {
         self.log.places.append(DurablePlace(queue: queue.pointee.info.durableID, sequence: sequence))
-        self.logMessage(self.store.record(delivery.entry.slot).view, delivery.entry.flags)
+        let record = self.store.record(delivery.entry.slot)
+        self.logMessage(record.view, delivery.entry.flags, record)
         self.logReturned(queue, ConsumerState.Delivery(sequence: sequence, entry: delivery.entry))
         self.logSettled(queue, delivery.sequence, delivery.entry.flags)
     }

@@ -101,6 +101,23 @@ struct PriorityLevels: ~Copyable {
         return next
     }
 
+    /// Hands over messages, about in the order of their turns, until `body` has enough.
+    func forEachNext(_ body: (QueueEntry) -> Bool) {
+        var isEnough = false
+        for index in (0..<self.levelCount).reversed() {
+            guard let level = self.levels[index], !isEnough else { continue }
+            level.pointee.returned.forEachNext { entry in
+                isEnough = !body(entry)
+                return !isEnough
+            }
+            var offset = 0
+            while !isEnough && offset < level.pointee.ring.count {
+                isEnough = !body(level.pointee.ring.element(at: offset).entry)
+                offset += 1
+            }
+        }
+    }
+
     private mutating func level(_ entry: QueueEntry) -> UnsafeMutablePointer<Level> {
         let index = Int(min(entry.flags.priority, self.highest))
         self.setOccupied(index, true)

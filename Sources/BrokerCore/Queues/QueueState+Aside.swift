@@ -79,6 +79,16 @@ extension QueueState {
         return ConsumerState.Delivery(sequence: sequence, entry: self.ready.removeFirst())
     }
 
+    /// Puts a message back that was taken and not handed out: it is the next one again.
+    mutating func putBackFirst(_ sequence: UInt64, _ entry: QueueEntry) {
+        if let levels = self.levels {
+            levels.pointee.putBack(sequence, entry)
+        } else {
+            self.requeued.insert(sequence, entry, order: 0)
+        }
+        self.asideCount &+= 1
+    }
+
     /// The messages that wait; makes room for them if there was none.
     mutating func makeWithheld() -> UnsafeMutablePointer<WithheldMessages> {
         if let withheld = self.withheld { return withheld }
@@ -86,6 +96,25 @@ extension QueueState {
         withheld.initialize(to: WithheldMessages())
         self.withheld = withheld
         return withheld
+    }
+
+    /// Hands over the ready messages that are not in the ring, about in the order of their turns, until `body` has enough.
+    func forEachNextAside(_ body: (QueueEntry) -> Bool) {
+        if let levels = self.levels {
+            levels.pointee.forEachNext(body)
+        } else {
+            self.requeued.forEachNext(body)
+        }
+    }
+
+    /// Hands over all ready messages that are not in the ring, with their places.
+    func forEachAside(_ body: (_ sequence: UInt64, _ entry: QueueEntry) -> Void) {
+        self.groups?.pointee.forEachHeld { body($0.sequence, $0.entry) }
+        if let levels = self.levels {
+            _ = levels.pointee.forEach(from: 0, to: .max, body)
+        } else {
+            self.requeued.forEach { body($0.sequence, $0.entry) }
+        }
     }
 
     /// Removes the message whose turn it is, when there are some outside of the ring: those come first.

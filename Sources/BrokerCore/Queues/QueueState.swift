@@ -55,6 +55,16 @@ struct QueueState: ~Copyable {
     /// In the shard's list of queues to dispatch.
     var isTouched = false
 
+    // Messages on disk.
+    /// The next message is on disk: in the shard's list of queues that wait for the disk.
+    var isStalled = false
+    /// Reads under way.
+    var loads = 0
+    /// Messages of a read; 0 before the first one that was full.
+    var window = 0
+    /// When this place is the next to be delivered more is read ahead.
+    var loadTrigger: UInt64 = .max
+
     init(info: QueueInfo, isLogged: Bool) {
         self.isLogged = isLogged
         self.info = info

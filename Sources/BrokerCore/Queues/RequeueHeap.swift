@@ -71,6 +71,13 @@ struct RequeueHeap: ~Copyable {
         }
     }
 
+    /// Hands over messages, the older ones rather first, until `body` has enough.
+    func forEachNext(_ body: (QueueEntry) -> Bool) {
+        for element in self.elements {
+            guard body(element.entry) else { return }
+        }
+    }
+
     /// Hands over everything, in no particular order.
     func forEach(_ body: (Element) -> Void) {
         for element in self.elements {

@@ -71,8 +71,15 @@ extension Shard {
                 continue
             }
             let delivery = queue.pointee.takeNext()
+            guard self.store.isResident(delivery.entry.slot) else {
+                if self.stall(queue, delivery) { continue }
+                return
+            }
             self.deliver(delivery, to: consumer, of: queue)
             queue.pointee.rotation.rotate()
+        }
+        if queue.pointee.headSequence >= queue.pointee.loadTrigger {
+            self.load(queue)
         }
     }
 
@@ -157,7 +164,7 @@ extension Shard {
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
         } else {
-            self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
+            self.logDelivered(queue, delivery.sequence, delivery.entry)
             consumer.pointee.outstanding.append(serial, delivery)
             queue.pointee.unacknowledged &+= 1
             if consumer.pointee.isTimed {

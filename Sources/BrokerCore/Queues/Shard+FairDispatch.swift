@@ -12,8 +12,15 @@ extension Shard {
                 continue
             }
             let delivery = queue.pointee.takeNext()
+            guard self.store.isResident(delivery.entry.slot) else {
+                if self.stall(queue, delivery) { continue }
+                return
+            }
             self.hand(delivery, to: consumer, of: queue)
             queue.pointee.rotation.rotate()
+        }
+        if queue.pointee.headSequence >= queue.pointee.loadTrigger {
+            self.load(queue)
         }
     }
 

@@ -63,11 +63,26 @@ extension Shard {
         _ budget: inout Int
     ) -> (ConsumerState.Delivery, MessageGroup?)? {
         guard let groups = queue.pointee.groups else { return nil }
-        if let (delivery, group) = groups.pointee.takeHeld(for: consumer) {
+        while let (delivery, group) = groups.pointee.takeHeld(for: consumer) {
+            guard self.store.isResident(delivery.entry.slot) else {
+                if self.store.isLost(delivery.entry.slot) {
+                    queue.pointee.asideCount -= 1
+                    self.store.release(delivery.entry.slot)
+                    groups.pointee.pass(group)
+                    continue
+                }
+                groups.pointee.hold(delivery, group)
+                self.loadHeld(queue, delivery.entry.slot)
+                return nil
+            }
             queue.pointee.asideCount -= 1
             return (delivery, group)
         }
         while budget > 0, let delivery = queue.pointee.takeUnseen() {
+            guard self.store.isResident(delivery.entry.slot) else {
+                if self.stall(queue, delivery) { continue }
+                return nil
+            }
             let message = self.store.record(delivery.entry.slot).view
             guard let group = groups.pointee.group(of: message) else { return (delivery, nil) }
             if groups.pointee.mayGo(group, to: consumer) { return (delivery, group) }

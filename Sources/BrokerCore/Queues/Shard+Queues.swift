@@ -92,6 +92,7 @@ extension Shard {
             self.touchedQueues.removeAll { $0 == queue }
         }
         self.queues[Int(address.slot)] = nil
+        self.resumeGets()
         queue.deinitialize(count: 1)
         queue.deallocate()
         // Cached routes may point here until the topology has changed.
@@ -254,6 +255,9 @@ extension Shard {
     func detach(_ address: QueueAddress, _ id: UInt32, _ channel: ChannelAddress) {
         self.send(.detachReply(channel), to: channel.shard)
         guard let queue = self.queue(address), let consumer = self.consumer(queue, id, channel) else { return }
+        if consumer.pointee.isGetter {
+            self.dropParkedGets(of: channel, consumer: id, at: address)
+        }
         self.stopConsumer(queue, consumer)
         while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
             queue.pointee.unacknowledged -= 1
@@ -364,17 +368,31 @@ extension Shard {
         _ id: UInt32?,
         noAck: Bool
     ) {
+        if channel.shard == self.index && self.channel(channel) == nil { return }
         // Consumers that wait come first.
         self.dispatchTouchedQueues()
         guard let queue = self.queue(address), queue.pointee.hasReady else {
             self.send(.getEmpty(channel), to: channel.shard)
             return
         }
+        let again = ShardCommand.get(address, channel, channelIndex: channelIndex, consumer: id, noAck: noAck)
         let known = noAck ? nil : id.flatMap { self.consumer(queue, $0, channel) }
         let isGrouped = queue.pointee.groups != nil
         // Of messages in groups not every one may be got.
         guard let delivery = isGrouped ? self.takeForGet(queue, known) : queue.pointee.takeNext() else {
-            self.send(.getEmpty(channel), to: channel.shard)
+            if queue.pointee.isStalled {
+                self.park(again)
+            } else {
+                self.send(.getEmpty(channel), to: channel.shard)
+            }
+            return
+        }
+        guard self.store.isResident(delivery.entry.slot) else {
+            if self.stall(queue, delivery) {
+                self.send(again, to: self.index)
+            } else {
+                self.park(again)
+            }
             return
         }
         var serial: UInt64 = 0
@@ -392,7 +410,7 @@ extension Shard {
                 self.noteDeliveryTime(queue, getter, serial)
             }
             queue.pointee.unacknowledged += 1
-            self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
+            self.logDelivered(queue, delivery.sequence, delivery.entry)
         } else {
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
         }

@@ -64,6 +64,12 @@ extension Shard {
 
     /// A message gets a place at the end of its queue.
     private func moveToTail(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery) {
+        if self.log.snapshot != nil && !self.store.isResident(delivery.entry.slot) {
+            // It cannot be told before it is read: it keeps its place.
+            self.logReturned(queue, delivery)
+            self.becomeReady(queue, delivery)
+            return
+        }
         let sequence = queue.pointee.nextSequence
         if queue.pointee.isLogged && delivery.entry.flags.contains(.persistent) {
             if self.log.snapshot == nil {

@@ -170,6 +170,28 @@ struct SparseRing<Value>: ~Copyable {
         return result
     }
 
+    /// Calls `body` for the values from a key on in ascending order, until it has enough; returns whether all were had.
+    func forEach(from key: UInt64, _ body: (UInt64, Value) -> Bool) -> Bool {
+        var low = 0
+        var high = self.span
+        while low < high {
+            let middle = (low + high) / 2
+            if self.element(middle).pointee.key < key {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        while low < self.span {
+            let element = self.element(low)
+            low += 1
+            if element.pointee.isPresent, !body(element.pointee.key, element.pointee.value) {
+                return low == self.span
+            }
+        }
+        return true
+    }
+
     /// Calls `body` for each value in ascending order of keys.
     func forEach(_ body: (UInt64, Value) -> Void) {
         for index in 0..<self.span {

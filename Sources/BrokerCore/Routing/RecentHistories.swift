@@ -58,8 +58,11 @@ extension Shard {
             var kept =
                 self.histories.byStation.removeValue(forKey: station.number)
                 ?? RecentHistory(exchange.definition.arguments)
-            let bytes = self.store.record(slot).allocatedSize
+            let record = self.store.record(slot)
+            record.isKept = true
+            let bytes = record.allocatedSize
             for entry in kept.append(RecentHistory.Entry(slot: slot, flags: flags, bytes: bytes)) {
+                self.store.record(entry.slot).isKept = false
                 self.store.release(entry.slot)
             }
             self.histories.byStation[station.number] = kept
@@ -73,6 +76,7 @@ extension Shard {
             let history = self.histories.byStation.removeValue(forKey: station.number)
         else { return }
         for entry in history.entries {
+            self.store.record(entry.slot).isKept = false
             self.store.release(entry.slot)
         }
     }

@@ -22,6 +22,8 @@ public struct BrokerSettings: Sendable {
     public var loopbackUsers: [String] = ["guest"]
     /// Message memory of all shards together above which publishers are blocked.
     public var memoryLimitBytes: UInt64 = 1 << 32
+    /// Messages go to disk when they take half of ``memoryLimitBytes``; the driver carries out ``PageRequest``s.
+    public var pagesMessages = false
 
     /// The defaults of a broker that starts without configuration.
     public init() {}

@@ -189,7 +189,7 @@ extension Shard {
             }
         }
         guard !self.log.places.isEmpty else { return false }
-        self.logMessage(message.view, message.flags)
+        self.logMessage(message.view, message.flags, slot.map { self.store.record($0) })
         return true
     }
 
@@ -198,7 +198,8 @@ extension Shard {
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize,
-            references: 1
+            references: 1,
+            hasLocation: self.log.isOn && message.flags.contains(.persistent)
         )
         Bytes.copy(record.names, message.bytes, message.byteCount)
         return slot
@@ -366,7 +367,8 @@ extension BatchedMessage {
             references: 1,
             bodySize: bodySize,
             namesSize: names,
-            propertiesSize: properties
+            propertiesSize: properties,
+            hasLocation: false
         )
         body(MessageRecord(self.base))
     }

@@ -83,6 +83,7 @@ public final class Shard {
     var creditsDue: [(connection: ConnectionAddress, bytes: Int)] = []
 
     // Alarms and memory.
+    var paging = PagingState()
     var alarms = ResourceAlarms()
     /// Whether there is an alarm: what every publish asks.
     var isAlarmed = false
@@ -282,7 +283,9 @@ public final class Shard {
         self.now = now
         self.runLocalCommands()
         self.dispatchTouchedQueues()
+        self.store.turn &+= 1
         self.store.compactIfWorthwhile()
+        self.pageOutIfNeeded()
         self.updateMemoryAlarm()
         // What the end of an alarm has set free.
         self.runLocalCommands()

@@ -1,0 +1,254 @@
+import AMQPProtocol
+import BrokerSimulation
+import Testing
+
+@testable import BrokerCore
+
+/// Messages that do not fit into memory go to disk and come back.
+@Suite struct PagingTests {
+    /// A broker of one shard that keeps next to nothing in memory.
+    struct Scene {
+        let broker: SimulatedBroker
+        let client: SimulatedClient
+
+        var shard: Shard { self.broker.shards[0] }
+
+        init(limit: UInt64 = 256 << 10, isDurable: Bool = false) {
+            var settings = BrokerSettings()
+            settings.isDurable = isDurable
+            settings.pagesMessages = true
+            settings.memoryLimitBytes = limit
+            self.broker = SimulatedBroker(settings: settings)
+            self.client = SimulatedClient(self.broker).open()
+            self.client.call(QueueDeclare(queue: "q", durable: true))
+        }
+
+        static func body(_ number: Int, size: Int) -> [UInt8] {
+            (0..<size).map { UInt8(truncatingIfNeeded: number &* 31 &+ $0) }
+        }
+
+        func publish(
+            _ numbers: Range<Int>,
+            size: Int = 1000,
+            isPersistent: Bool = false,
+            to queue: ShortString = "q",
+            exchange: ShortString = ""
+        ) {
+            let properties = BasicProperties(deliveryMode: isPersistent ? 2 : 1)
+            for number in numbers {
+                self.client.publish(
+                    exchange: exchange,
+                    routingKey: queue,
+                    properties: properties,
+                    body: Self.body(number, size: size)
+                )
+                self.broker.run()
+            }
+        }
+
+        func bodies() -> [[UInt8]] {
+            self.client.receive().compactMap {
+                if case .content(_, _, _, let body) = $0 { return body }
+                return nil
+            }
+        }
+    }
+
+    private func isEqual(_ bodies: [[UInt8]], _ numbers: Range<Int>, size: Int = 1000) -> Bool {
+        bodies == numbers.map { Scene.body($0, size: size) }
+    }
+
+    @Test func transientMessagesGoToScratchFilesAndComeBackInOrder() {
+        let scene = Scene()
+        scene.publish(0..<2000)
+        #expect(scene.shard.store.pagedCount > 1500)
+        #expect(scene.broker.pager.writeCount > 0)
+        #expect(scene.shard.store.heldBytes < 400 << 10)
+        #expect(!scene.shard.isAlarmed)
+        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+        #expect(self.isEqual(scene.bodies(), 0..<2000))
+        #expect(scene.shard.census.messages == 0)
+        #expect(scene.shard.store.pagedCount == 0)
+        #expect(scene.broker.pager.scratchCount == 0)
+    }
+
+    @Test func persistentMessagesAreReadFromTheLogWithoutBeingWrittenAgain() {
+        let scene = Scene(isDurable: true)
+        scene.publish(0..<2000, isPersistent: true)
+        #expect(scene.shard.store.pagedCount > 1500)
+        #expect(scene.broker.pager.writeCount == 0)
+        #expect(scene.shard.store.loggedBytes > 2_000_000)
+        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+        #expect(self.isEqual(scene.bodies(), 0..<2000))
+        #expect(scene.shard.census.messages == 0)
+        #expect(scene.shard.store.loggedBytes == 0)
+    }
+
+    @Test func getWaitsForTheDisk() {
+        let scene = Scene()
+        scene.publish(0..<600)
+        #expect(scene.shard.store.pagedCount > 300)
+        for number in 0..<600 {
+            let received = scene.client.call(BasicGet(queue: "q", noAck: true))
+            guard case .content(_, _, _, let body) = received.first else {
+                Issue.record("no message \(number)")
+                return
+            }
+            #expect(body == Scene.body(number, size: 1000))
+        }
+        #expect(scene.client.call(BasicGet(queue: "q", noAck: true)).lines == ["1 basic.get-empty"])
+    }
+
+    @Test func unacknowledgedMessagesLeaveMemoryAndAreRequeuedInOrder() {
+        let scene = Scene()
+        scene.publish(0..<300)
+        scene.client.call(BasicConsume(queue: "q", consumerTag: "c"))
+        _ = scene.bodies()
+        scene.client.call(ChannelOpen(), channel: 2)
+        scene.client.call(QueueDeclare(queue: "r"), channel: 2)
+        scene.publish(0..<1500, to: "r")
+        let queue = scene.shard.queues.compactMap { $0 }.first { $0.pointee.info.name == "q" }
+        #expect(queue?.pointee.unacknowledged == 300)
+        #expect(scene.shard.store.pagedCount > 1500)
+        scene.client.call(ChannelClose(replyCode: 200, replyText: "", classID: 0, methodID: 0))
+        scene.client.call(BasicConsume(queue: "q", consumerTag: "d", noAck: true), channel: 2)
+        #expect(self.isEqual(scene.bodies(), 0..<300))
+    }
+
+    @Test func oneCopyServesManyQueues() {
+        let scene = Scene()
+        for name in ["a", "b", "c"] as [ShortString] {
+            scene.client.call(QueueDeclare(queue: name))
+            scene.client.call(QueueBind(queue: name, exchange: "amq.fanout"))
+        }
+        scene.publish(0..<800, to: "", exchange: "amq.fanout")
+        #expect(scene.shard.store.messageCount == 800)
+        #expect(scene.shard.store.pagedCount > 400)
+        for name in ["a", "b", "c"] as [ShortString] {
+            scene.client.call(BasicConsume(queue: name, consumerTag: name, noAck: true))
+            #expect(self.isEqual(scene.bodies(), 0..<800))
+        }
+        #expect(scene.shard.census.messages == 0)
+        #expect(scene.shard.store.asides.isEmpty)
+        #expect(scene.broker.pager.scratchCount == 0)
+    }
+
+    @Test func largeMessagesGoOneByOne() {
+        let scene = Scene(limit: 1 << 20)
+        scene.publish(0..<40, size: 200_000)
+        #expect(scene.shard.store.pagedCount > 30)
+        #expect(scene.shard.store.heldBytes < 1 << 20)
+        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+        #expect(self.isEqual(scene.bodies(), 0..<40, size: 200_000))
+        #expect(scene.shard.census.messages == 0)
+        #expect(scene.shard.store.largeCount == 0)
+        #expect(scene.broker.pager.scratchCount == 0)
+    }
+
+    @Test func purgedAndDeletedMessagesGiveTheirFilesBack() {
+        let scene = Scene()
+        scene.publish(0..<1000)
+        scene.client.call(QueuePurge(queue: "q"))
+        #expect(scene.shard.census.messages == 0)
+        #expect(scene.broker.pager.scratchCount == 0)
+        scene.publish(0..<1000)
+        scene.client.call(QueueDelete(queue: "q"))
+        #expect(scene.shard.census.messages == 0)
+        #expect(scene.broker.pager.scratchCount == 0)
+    }
+
+    @Test func aFullDiskKeepsMessagesInMemoryAndBlocksPublishers() {
+        let scene = Scene()
+        scene.broker.pager.isFull = true
+        scene.publish(0..<600)
+        #expect(scene.shard.store.pagedCount == 0)
+        #expect(scene.shard.isAlarmed)
+        #expect(scene.broker.logLines.contains { $0.contains("scratch file cannot be written") })
+        // Consumers of other connections are served.
+        let other = SimulatedClient(scene.broker).open()
+        other.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+        scene.broker.pager.isFull = false
+        scene.broker.advance(milliseconds: 2000)
+        #expect(!other.receive().isEmpty)
+        scene.broker.run()
+        #expect(!scene.shard.isAlarmed)
+    }
+
+    @Test func damagedMessagesAreNeverDelivered() {
+        let scene = Scene(isDurable: true)
+        scene.publish(0..<1000, isPersistent: true)
+        let paged = scene.shard.store.pagedCount
+        #expect(paged > 500)
+        scene.broker.pager.damageLog()
+        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+        let bodies = scene.bodies()
+        #expect(bodies.count == 1000 - paged)
+        #expect(bodies.allSatisfy { body in (0..<1000).contains { Scene.body($0, size: 1000) == body } })
+        #expect(scene.broker.logLines.contains { $0.contains("damaged on disk") })
+        #expect(scene.shard.census.messages == 0)
+    }
+
+    @Test func trimmingReadsWhatIsOnDiskAndTellsItAgain() throws {
+        let scene = Scene(isDurable: true)
+        scene.publish(0..<1500, isPersistent: true)
+        #expect(scene.shard.store.pagedCount > 1000)
+        scene.broker.trimLog()
+        #expect(scene.shard.store.messageCount == 1500)
+        scene.broker.trimLog()
+        let restarted = Scene(isDurable: true)
+        try restarted.broker.restore(scene.broker.durableRecords)
+        for scene in [scene, restarted] {
+            scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+            #expect(self.isEqual(scene.bodies(), 0..<1500))
+            #expect(scene.shard.store.loggedBytes == 0)
+        }
+    }
+
+    @Test func aTransientQueueKeepsWhatADurableOneHadLogged() {
+        let scene = Scene(isDurable: true)
+        scene.client.call(QueueDeclare(queue: "t"))
+        for name in ["q", "t"] as [ShortString] {
+            scene.client.call(QueueBind(queue: name, exchange: "amq.fanout"))
+        }
+        scene.publish(0..<1000, isPersistent: true, to: "", exchange: "amq.fanout")
+        #expect(scene.shard.store.pagedCount > 500)
+        scene.client.call(QueuePurge(queue: "q"))
+        scene.broker.trimLog()
+        scene.client.call(BasicConsume(queue: "t", consumerTag: "c", noAck: true))
+        #expect(self.isEqual(scene.bodies(), 0..<1000))
+        #expect(scene.shard.census.messages == 0)
+    }
+
+    @Test func sharedMessagesSurviveTwoTrims() throws {
+        let scene = Scene(isDurable: true)
+        scene.client.call(QueueDeclare(queue: "r", durable: true))
+        for name in ["q", "r"] as [ShortString] {
+            scene.client.call(QueueBind(queue: name, exchange: "amq.fanout"))
+        }
+        scene.publish(0..<600, isPersistent: true, to: "", exchange: "amq.fanout")
+        scene.broker.trimLog()
+        scene.client.call(QueuePurge(queue: "r"))
+        scene.broker.trimLog()
+        let restarted = Scene(isDurable: true)
+        try restarted.broker.restore(scene.broker.durableRecords)
+        for scene in [scene, restarted] {
+            scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+            #expect(self.isEqual(scene.bodies(), 0..<600))
+        }
+    }
+
+    @Test func transactionsStayInMemoryUntilTheyAreCommitted() {
+        let scene = Scene()
+        scene.client.call(ChannelOpen(), channel: 2)
+        scene.client.call(TxSelect(), channel: 2)
+        for number in 0..<50 {
+            scene.client.publish(routingKey: "q", body: Scene.body(number, size: 1000), channel: 2)
+        }
+        scene.client.call(QueueDeclare(queue: "r"))
+        scene.publish(0..<1000, to: "r")
+        #expect(scene.shard.store.pagedCount > 500)
+        scene.client.call(TxCommit(), channel: 2)
+        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
+        #expect(self.isEqual(scene.bodies(), 0..<50))
+    }
+}
