@@ -159,12 +159,20 @@ struct PublishRecord {
         UnsafeRawBufferPointer(rebasing: self.payload[(Self.fixedSize + self.placeCount * RecordLayout.pairSize)...])
     }
 
-    /// A copy of the message.
-    var message: RecoveredMessage {
-        RecoveredMessage(
-            bytes: Array(self.parts),
-            namesSize: UInt16(truncatingIfNeeded: self.namesSize),
-            propertiesSize: UInt32(truncatingIfNeeded: self.propertiesSize),
+    /// A copy of the message, or where the log has it.
+    func message(at position: UInt64?) -> RecoveredMessage {
+        guard let position else {
+            return RecoveredMessage(
+                bytes: Array(self.parts),
+                namesSize: self.namesSize,
+                propertiesSize: self.propertiesSize,
+                flags: self.flags
+            )
+        }
+        return RecoveredMessage(
+            position: position,
+            isShared: self.placeCount > 1,
+            size: self.namesSize + self.propertiesSize + self.bodySize,
             flags: self.flags
         )
     }

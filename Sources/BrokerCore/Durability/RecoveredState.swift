@@ -63,8 +63,13 @@ public struct RecoveredState: Sendable {
 
     /// Reads the next record of the log.
     ///
-    /// Octets that are needed later are copied. Throws, without a change, when the record means nothing to us.
-    public mutating func apply(_ type: UInt8, _ payload: UnsafeRawBufferPointer) throws(RecordError) {
+    /// Octets that are needed later are copied; those of messages stay in the log if the record's position there, a multiple
+    /// of 8, is given. Throws, without a change, when the record means nothing to us.
+    public mutating func apply(
+        _ type: UInt8,
+        _ payload: UnsafeRawBufferPointer,
+        at position: UInt64? = nil
+    ) throws(RecordError) {
         guard let known = LogRecordType(rawValue: type) else { throw .unknownType(type) }
         switch known {
         case .topology:
@@ -72,7 +77,7 @@ public struct RecoveredState: Sendable {
                 self.apply(change)
             }
         case .publish:
-            self.apply(try PublishRecord(payload))
+            self.apply(try PublishRecord(payload), at: position)
         case .settle:
             let record = try SettleRecord(payload)
             self.note(record.queue)
@@ -103,14 +108,14 @@ public struct RecoveredState: Sendable {
         }
     }
 
-    private mutating func apply(_ record: PublishRecord) {
+    private mutating func apply(_ record: PublishRecord, at position: UInt64?) {
         var message: RecoveredMessage?
         for index in 0..<record.placeCount {
             let place = record.place(index)
             self.note(place.queue)
             guard self.queuesByNumber[place.queue] != nil else { continue }
             // One copy, made when the first queue wants it.
-            let copy = message ?? record.message
+            let copy = message ?? record.message(at: position)
             message = copy
             self.queuesByNumber[place.queue]?.insert(copy, at: place.sequence)
         }

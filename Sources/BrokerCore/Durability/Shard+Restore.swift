@@ -79,14 +79,20 @@ extension Shard {
     public func restore(_ plan: RestorePlan, now: BrokerInstant) {
         self.now = now
         self.applyChanges(plan.changes)
+        // Messages of more than one queue, by their positions in the log.
+        var shared: [UInt64: UInt32] = [:]
         for (address, recovered) in plan.queues where address.shard == self.index {
             guard let queue = self.queue(address) else { continue }
-            self.restore(recovered, queue)
+            self.restore(recovered, queue, &shared)
         }
         self.updateMemoryAlarm()
     }
 
-    private func restore(_ recovered: RecoveredQueue, _ queue: UnsafeMutablePointer<QueueState>) {
+    private func restore(
+        _ recovered: RecoveredQueue,
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ shared: inout [UInt64: UInt32]
+    ) {
         queue.pointee.deliveredUpTo = recovered.deliveredUpTo
         var remaining = UInt64(recovered.count)
         var isInRow = false
@@ -107,10 +113,12 @@ extension Shard {
                 flags.insert(.redelivered)
             }
             flags.deliveryCount = message.deliveryCount
-            let entry = QueueEntry(slot: self.store(message.message), flags: flags)
+            let entry = QueueEntry(slot: self.store(message.message, &shared), flags: flags)
             if message.retryAtMilliseconds > self.epochMilliseconds(at: self.now) {
-                message.message.withView { view in
-                    queue.pointee.groups?.pointee.restoreWaiting(message.sequence, view)
+                if queue.pointee.groups != nil && message.message.position == nil {
+                    message.message.withView { view in
+                        queue.pointee.groups?.pointee.restoreWaiting(message.sequence, view)
+                    }
                 }
                 self.addWithheld(
                     queue,
@@ -127,7 +135,27 @@ extension Shard {
         }
     }
 
-    private func store(_ message: RecoveredMessage) -> UInt32 {
+    private func store(_ message: RecoveredMessage, _ shared: inout [UInt64: UInt32]) -> UInt32 {
+        if let position = message.position {
+            if message.isShared, let slot = shared[position] {
+                self.store.retain(slot)
+                return slot
+            }
+            self.store.logEnd = max(self.store.logEnd, position)
+            let slot = self.store.addLogged(
+                position: position,
+                size: Int(message.size),
+                isShared: message.isShared
+            )
+            if message.isShared {
+                shared[position] = slot
+            }
+            return slot
+        }
+        return self.storeOctets(message)
+    }
+
+    private func storeOctets(_ message: RecoveredMessage) -> UInt32 {
         message.withView { view in
             let (slot, record) = self.store.add(
                 namesSize: view.namesSize,

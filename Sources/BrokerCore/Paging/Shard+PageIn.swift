@@ -152,6 +152,8 @@ extension Shard {
             }
         } else {
             self.paging.snapshotReads -= 1
+            // At once: what was read may have to leave memory again at the end of the turn.
+            _ = self.continueSnapshot()
         }
         self.resumeStalled()
         self.runLocalCommands()

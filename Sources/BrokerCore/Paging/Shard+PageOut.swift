@@ -15,6 +15,9 @@ extension Shard {
         Int(clamping: self.settings.memoryLimitBytes / UInt64(self.count) / 2)
     }
 
+    /// Octets of live messages that the commit log has for durable queues.
+    public var loggedBytes: Int { self.store.loggedBytes }
+
     /// Takes what the disk should do.
     public func takePageRequests() -> [PageRequest] {
         for file in self.store.scratch.releasedFiles {

@@ -11,19 +11,30 @@ final class DurableLog: Sendable {
     private let directory: Mutex<DataDirectory?>
     private let writer: LogWriter
     private let trim: Mutex<Trim>
+    /// Reads back what was written.
+    let reader: LogReader
+    /// Where the files are.
+    let path: String
 
     /// When the log is trimmed.
     private struct Trim {
         var isUnderWay = false
         /// Everything live before this was told again the last time.
         var position: UInt64
-        /// Octets the log grows by before it is trimmed again.
-        var growth = ServerLimits.trimmedLogBytes
+        /// Octets of live messages in the log, by shard.
+        var live: [Int: Int] = [:]
     }
 
-    private init(directory: sending DataDirectory, writer: LogWriter, firstPosition: LogPosition) {
+    private init(
+        directory: sending DataDirectory,
+        writer: LogWriter,
+        reader: LogReader,
+        firstPosition: LogPosition
+    ) {
+        self.path = directory.path
         self.directory = Mutex(directory)
         self.writer = writer
+        self.reader = reader
         self.trim = Mutex(Trim(position: firstPosition.octets))
     }
 
@@ -40,6 +51,7 @@ final class DurableLog: Sendable {
         do throws(StoreError) {
             let files = SystemFileSystem()
             let directory = try DataDirectory.open(path, files: files)
+            try ScratchFiles.removeAll(in: directory.path, files: files)
             let log = CommitLog(
                 files: files,
                 directory: directory.path,
@@ -48,7 +60,7 @@ final class DurableLog: Sendable {
             var state = RecoveredState()
             let report = try log.recover { (position, type, payload) throws(StoreError) in
                 do throws(RecordError) {
-                    try state.apply(type, payload)
+                    try state.apply(type, payload, at: position.octets)
                 } catch {
                     // Its checksum is right, so it was written like this: by a newer version, or by a bug.
                     throw StoreError(.damaged, .read, directory.path, "record at \(position.octets): \(error)")
@@ -77,16 +89,17 @@ final class DurableLog: Sendable {
     static func start(
         _ opened: consuming sending Opened,
         logger: Logger,
-        onCommitted: @escaping @Sendable (_ shard: Int, _ number: UInt64) -> Void,
+        onCommitted: @escaping @Sendable (_ shard: Int, _ number: UInt64, _ position: UInt64) -> Void,
         onFailure: @escaping @Sendable (StoreError) -> Void
     ) -> DurableLog {
         let directory = opened.directory
         // Nobody else has it: `opened` is used up here, and only the writer's thread touches the log from now on.
         nonisolated(unsafe) let log = opened.log
         let firstPosition = log.firstPosition
+        let reader = LogReader(of: log)
         let writer = LogWriter(
             log: log,
-            onCommitted: { shard, batch in onCommitted(shard, batch.mark) },
+            onCommitted: { shard, batch in onCommitted(shard, batch.mark, batch.firstPosition.octets) },
             onFull: { isFull in
                 if isFull {
                     logger.error("no space left for the commit log: persistent messages wait for confirmation")
@@ -99,27 +112,39 @@ final class DurableLog: Sendable {
                 onFailure(error)
             }
         )
-        return DurableLog(directory: directory, writer: writer, firstPosition: firstPosition)
+        return DurableLog(directory: directory, writer: writer, reader: reader, firstPosition: firstPosition)
     }
 
     /// Hands over what a shard has written in a turn.
     func submit(_ records: LogRecords, from shard: Int) {
-        let batch = LogBatch(capacity: records.count + records.count / 4 + 64)
+        let (base, capacity) = records.giveAway()
+        let batch = LogBatch(
+            adopting: base,
+            count: records.count,
+            capacity: capacity,
+            recordCount: records.recordCount
+        )
         batch.mark = records.number
-        records.forEach { type, payload in
-            batch.append(type: type, payload: payload)
-        }
         self.writer.submit(batch, from: shard)
+    }
+
+    /// Notes how many octets of live messages of a shard the log has.
+    func note(liveBytes: Int, of shard: Int) {
+        self.trim.withLock { $0.live[shard] = liveBytes }
     }
 
     /// Where everything before is durable, if it is time to trim the log; ``endTrim(from:)`` must follow.
     ///
-    /// The caller has every shard tell again what is live. What that costs is in proportion to what was written since the
-    /// last time.
+    /// The caller has every shard tell again what is live. It is time when the log holds more than twice that: a growing
+    /// backlog is never written again, and what telling costs is less than what was written since the last time.
     func beginTrimIfDue() -> LogPosition? {
         let position = self.writer.durablePosition
+        let held = self.writer.heldBytes
         return self.trim.withLock { trim in
-            guard !trim.isUnderWay, position.octets > trim.position + trim.growth else { return nil }
+            let live = UInt64(clamping: trim.live.values.reduce(0, +))
+            guard !trim.isUnderWay, position.octets > trim.position + ServerLimits.trimmedGrowthBytes,
+                held > 2 * live + ServerLimits.trimmedLogBytes
+            else { return nil }
             trim.isUnderWay = true
             return position
         }
@@ -128,9 +153,9 @@ final class DurableLog: Sendable {
     /// Everything live is behind `position` now, and durable there.
     func endTrim(from position: LogPosition) {
         self.writer.release(upTo: position)
-        let told = self.writer.durablePosition.octets - position.octets
         self.trim.withLock { trim in
-            trim = Trim(position: position.octets, growth: max(ServerLimits.trimmedLogBytes, 3 * told))
+            trim.isUnderWay = false
+            trim.position = position.octets
         }
     }
 
@@ -150,6 +175,8 @@ extension BrokerSettings {
     func with(isDurable: Bool) -> BrokerSettings {
         var settings = self
         settings.isDurable = isDurable
+        // Without a directory nothing touches a disk: what does not fit into memory has to wait outside.
+        settings.pagesMessages = isDurable
         return settings
     }
 }

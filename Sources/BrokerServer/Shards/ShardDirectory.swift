@@ -90,19 +90,24 @@ struct ShardDirectory: Sendable {
         let log = DurableLog.start(
             opened,
             logger: logger,
-            onCommitted: { shard, number in
-                loops[shard].eventLoop.execute { loops[shard].value.logCommitted(upTo: number) }
+            onCommitted: { shard, number, position in
+                loops[shard].eventLoop.execute { loops[shard].value.logCommitted(upTo: number, at: position) }
             },
             onFailure: onFailure
         )
+        let pager = Pager(log: log.reader, directory: log.path, shards: loops.count, logger: logger) { shard, answer in
+            loops[shard].eventLoop.execute { loops[shard].value.pageDone(answer) }
+        }
         for loop in loops {
             try await loop.eventLoop.submit {
                 loop.value.durableLog = log
+                loop.value.pager = pager
                 loop.value.onTrimDue = { position in
                     Task {
                         await self.trim(log, upTo: position, loops, logger)
                     }
                 }
+                loop.value.startTrimTimer()
             }.get()
         }
         return log
@@ -117,8 +122,17 @@ struct ShardDirectory: Sendable {
     ) async {
         do {
             for loop in loops {
-                try await loop.eventLoop.submit { loop.value.beginSnapshot() }.get()
-                while try await loop.eventLoop.submit({ loop.value.continueSnapshot() }).get() {}
+                try await loop.eventLoop.submit { loop.value.beginSnapshot(upTo: position.octets) }.get()
+                while case let step = try await loop.eventLoop.submit({ loop.value.continueSnapshot() }).get(),
+                    step != .done
+                {
+                    if step == .waiting {
+                        try await Task.sleep(for: .milliseconds(1))
+                    } else {
+                        // What was told may leave memory only when it is durable.
+                        try await loop.eventLoop.flatSubmit { loop.value.whenCommitted() }.get()
+                    }
+                }
                 try await loop.eventLoop.flatSubmit { loop.value.whenCommitted() }.get()
             }
             log.endTrim(from: position)
@@ -166,6 +180,9 @@ struct ShardDirectory: Sendable {
         }
         // What clients were not told yet is written all the same; nothing new comes any more.
         self.durableLog?.stop(self.logger)
+        if let first = self.loops.first {
+            try? await first.eventLoop.submit { first.value.pager?.stop() }.get()
+        }
         for (mailbox, loop) in zip(self.mailboxes, self.loops) {
             mailbox.close()
             try? await loop.eventLoop.submit { loop.value.shutdown() }.get()

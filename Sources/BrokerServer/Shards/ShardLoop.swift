@@ -26,6 +26,9 @@ final class ShardLoop {
     var durableLog: DurableLog?
     /// Called when the log should be trimmed, everything before the position being durable.
     var onTrimDue: (LogPosition) -> Void = { _ in }
+    /// Carries out what the shard asks of the disk; nil when nothing touches a disk.
+    var pager: Pager?
+    private var trimTimer: RepeatedTask?
     private var committedNumber: UInt64 = 0
     private var committedWaiters: [(number: UInt64, promise: EventLoopPromise<Void>)] = []
     private var handlers: [ConnectionID: ConnectionHandler] = [:]
@@ -128,29 +131,64 @@ final class ShardLoop {
     }
 
     /// The log has this shard's records up to a number.
-    func logCommitted(upTo number: UInt64) {
-        self.shard.logCommitted(upTo: number, now: self.now)
+    func logCommitted(upTo number: UInt64, at position: UInt64) {
+        self.shard.logCommitted(upTo: number, at: position, now: self.now)
         self.runTurn()
         self.committedNumber = number
         while let first = self.committedWaiters.first, first.number <= number {
             self.committedWaiters.removeFirst().promise.succeed()
         }
-        if let position = self.durableLog?.beginTrimIfDue() {
+        self.trimIfDue()
+    }
+
+    /// Has the log trimmed if it is time.
+    private func trimIfDue() {
+        guard let log = self.durableLog else { return }
+        log.note(liveBytes: self.shard.loggedBytes, of: self.index)
+        if let position = log.beginTrimIfDue() {
             self.onTrimDue(position)
         }
     }
 
-    /// Begins to tell the log again what is live.
-    func beginSnapshot() {
-        self.shard.beginSnapshot()
+    /// Asks in quiet times, too, whether the log should be trimmed.
+    func startTrimTimer() {
+        let interval = TimeAmount.milliseconds(ServerLimits.trimMilliseconds)
+        self.trimTimer = self.eventLoop.assumeIsolated().scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+            self.trimIfDue()
+        }
+    }
+
+    /// The disk has done what the shard has asked for.
+    func pageDone(_ answer: PageAnswer) {
+        switch answer {
+        case .loaded(let read):
+            self.shard.pageLoaded(read, now: self.now)
+        case .written(let write, let error):
+            self.shard.pageWritten(write, error: error, now: self.now)
+        }
         self.runTurn()
     }
 
-    /// Tells the next part; returns whether there is more.
-    func continueSnapshot() -> Bool {
+    /// Begins to tell the log again what is live.
+    func beginSnapshot(upTo floor: UInt64) {
+        self.shard.beginSnapshot(upTo: floor)
+        self.runTurn()
+    }
+
+    /// What came of a step of telling.
+    enum SnapshotStep {
+        case done
+        case more
+        /// The disk has to answer first.
+        case waiting
+    }
+
+    /// Tells the next part.
+    func continueSnapshot() -> SnapshotStep {
         let hasMore = self.shard.continueSnapshot()
         self.runTurn()
-        return hasMore
+        guard hasMore else { return .done }
+        return self.shard.isSnapshotWaiting ? .waiting : .more
     }
 
     /// Done when everything written so far is durable.
@@ -185,6 +223,8 @@ final class ShardLoop {
     func shutdown() {
         self.timer?.cancel()
         self.timer = nil
+        self.trimTimer?.cancel()
+        self.pager = nil
         for waiter in self.committedWaiters {
             waiter.promise.fail(CancellationError())
         }
@@ -211,6 +251,7 @@ final class ShardLoop {
             self.sendOutput(&budget)
             self.performEffects()
             self.postOutboxes()
+            self.submitPageRequests()
         } while self.hasNewInput || (self.shard.hasDirtyConnections && budget > 0)
         self.isInTurn = false
         if self.shard.hasDirtyConnections || self.shard.hasPendingWork {
@@ -265,6 +306,13 @@ final class ShardLoop {
     private func submitLogRecords() {
         if let log = self.durableLog, let records = self.shard.takeLogRecords() {
             log.submit(records, from: self.index)
+        }
+    }
+
+    private func submitPageRequests() {
+        guard let pager = self.pager else { return }
+        for request in self.shard.takePageRequests() {
+            pager.submit(request, from: self.index)
         }
     }
 

@@ -89,9 +89,9 @@ extension SimulatedBroker {
 
     /// Tells a shard of one batch.
     func tellCommitted(_ shard: Int) {
-        guard let number = self.log?.takeCommitted(shard) else { return }
+        guard let (number, position) = self.log?.takeCommitted(shard) else { return }
         self.toldNumbers[shard] = number
-        self.shards[shard].logCommitted(upTo: number, now: self.now)
+        self.shards[shard].logCommitted(upTo: number, at: position, now: self.now)
     }
 
     // MARK: Trimming
@@ -122,7 +122,8 @@ extension SimulatedBroker {
     var canStepTrim: Bool {
         guard let trim = self.trim else { return false }
         switch trim.phase {
-        case .beginning, .telling: return true
+        case .beginning: return true
+        case .telling: return !self.shards[trim.shard].isSnapshotWaiting
         case .waiting(let number): return self.toldNumbers[trim.shard] >= number
         }
     }
@@ -133,7 +134,7 @@ extension SimulatedBroker {
         let shard = self.shards[trim.shard]
         switch trim.phase {
         case .beginning:
-            shard.beginSnapshot()
+            shard.beginSnapshot(upTo: trim.position.octets)
             trim.phase = .telling
             self.drain(trim.shard)
         case .telling:

@@ -1,8 +1,8 @@
 import AMQPProtocol
-import BrokerSimulation
 import Testing
 
 @testable import BrokerCore
+@testable import BrokerSimulation
 
 /// Messages that do not fit into memory go to disk and come back.
 @Suite struct PagingTests {
@@ -21,6 +21,16 @@ import Testing
             self.broker = SimulatedBroker(settings: settings)
             self.client = SimulatedClient(self.broker).open()
             self.client.call(QueueDeclare(queue: "q", durable: true))
+        }
+
+        private init(_ broker: SimulatedBroker) {
+            self.broker = broker
+            self.client = SimulatedClient(broker).open()
+        }
+
+        /// The same as a start would find it.
+        func restarted() throws -> Scene {
+            Scene(try self.broker.restarted(shardCount: 1))
         }
 
         static func body(_ number: Int, size: Int) -> [UInt8] {
@@ -179,7 +189,7 @@ import Testing
         scene.publish(0..<1000, isPersistent: true)
         let paged = scene.shard.store.pagedCount
         #expect(paged > 500)
-        scene.broker.pager.damageLog()
+        scene.broker.pager.isLogDamaged = true
         scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
         let bodies = scene.bodies()
         #expect(bodies.count == 1000 - paged)
@@ -195,8 +205,7 @@ import Testing
         scene.broker.trimLog()
         #expect(scene.shard.store.messageCount == 1500)
         scene.broker.trimLog()
-        let restarted = Scene(isDurable: true)
-        try restarted.broker.restore(scene.broker.durableRecords)
+        let restarted = try scene.restarted()
         for scene in [scene, restarted] {
             scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
             #expect(self.isEqual(scene.bodies(), 0..<1500))
@@ -229,8 +238,7 @@ import Testing
         scene.broker.trimLog()
         scene.client.call(QueuePurge(queue: "r"))
         scene.broker.trimLog()
-        let restarted = Scene(isDurable: true)
-        try restarted.broker.restore(scene.broker.durableRecords)
+        let restarted = try scene.restarted()
         for scene in [scene, restarted] {
             scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
             #expect(self.isEqual(scene.bodies(), 0..<600))
