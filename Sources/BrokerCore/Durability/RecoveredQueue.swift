@@ -47,9 +47,13 @@ struct RecoveredQueue {
     /// Settled entries between live ones that are kept whatever the number of live ones.
     private static let keptHoles = 64
 
+    /// What it does with messages at a start needs their headers: their octets do not stay in the log.
+    let needsOctets: Bool
+
     /// Makes a queue without messages.
     init(_ definition: DurableQueue) {
         self.definition = definition
+        self.needsOctets = definition.arguments["x-group-header"] != nil
     }
 
     /// The live messages in order.

@@ -113,7 +113,11 @@ public struct RecoveredState: Sendable {
         for index in 0..<record.placeCount {
             let place = record.place(index)
             self.note(place.queue)
-            guard self.queuesByNumber[place.queue] != nil else { continue }
+            guard let queue = self.queuesByNumber[place.queue] else { continue }
+            if queue.needsOctets {
+                self.queuesByNumber[place.queue]?.insert(record.message(at: nil), at: place.sequence)
+                continue
+            }
             // One copy, made when the first queue wants it.
             let copy = message ?? record.message(at: position)
             message = copy

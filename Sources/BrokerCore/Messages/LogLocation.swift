@@ -74,6 +74,9 @@ struct BatchPositions {
         }
     }
 
+    /// The number of the next batch that will be committed.
+    var end: UInt64 { self.first &+ UInt64(self.positions.count) }
+
     /// Where a batch begins; nil when it is not committed or forgotten.
     func position(of number: UInt64) -> UInt64? {
         guard number >= self.first, number &- self.first < UInt64(self.positions.count) else { return nil }

@@ -178,8 +178,8 @@ extension MessageStore {
 
     /// The chunk that nothing was released from, or put into, for the longest time; none of those that are written.
     ///
-    /// With nothing else there it is the one that is filled, which then takes no more.
-    mutating func coldestChunk() -> UnsafeMutableRawPointer? {
+    /// With nothing else there it is the one that is filled, which then takes no more, if `canSeal` says that it is worth it.
+    mutating func coldestChunk(canSeal: (MessageRecord) -> Bool) -> UnsafeMutableRawPointer? {
         var coldest: UnsafeMutableRawPointer?
         var age: UInt32 = 0
         for chunk in self.chunks where chunk != self.current {
@@ -192,11 +192,24 @@ extension MessageStore {
             }
         }
         if let coldest { return coldest }
-        let header = self.current.assumingMemoryBound(to: ChunkHeader.self).pointee
-        guard header.live > 0, self.pinnedChunks == 0 else { return nil }
+        guard self.pinnedChunks == 0, let oldest = self.firstRecord(of: self.current), canSeal(oldest) else {
+            return nil
+        }
         let sealed = self.current
         self.startChunk()
         return sealed
+    }
+
+    /// The first record of a chunk that is alive.
+    private func firstRecord(of chunk: UnsafeMutableRawPointer) -> MessageRecord? {
+        let (first, end) = self.records(of: chunk)
+        var next = first
+        while next < end {
+            let record = MessageRecord(next)
+            if record.references > 0 { return record }
+            next += record.allocatedSize
+        }
+        return nil
     }
 
     // MARK: Large records

