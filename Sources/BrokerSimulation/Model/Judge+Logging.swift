@@ -1,7 +1,8 @@
 /// What the commit log must have by now, seen from outside.
 ///
 /// 1. Everything that was answered from the log is in it: a confirm, `commit-ok`, and the answers that make or take away
-///    something durable.
+///    something durable. A message that went straight to a consumer that does not acknowledge never was in the log, and
+///    its confirm says nothing about it.
 /// 2. Whatever a client sees was handed to the log before, and the log keeps the order: what clients had seen before
 ///    somebody sent what was answered from the log, is in the log as well (``logProof``).
 /// 3. An acknowledgement is in the log when a later publish of its channel to the same queue is.
@@ -10,7 +11,7 @@ extension Judge {
     /// A publisher was told that a message is on its queues, which it asked for at a time.
     func isLogged(_ message: ModelMessage, on channel: ModelChannel, askedAt time: Int) {
         guard message.isPersistent, !message.isReturned else { return }
-        let queues = message.must.filter { self.queues[$0].survives }
+        let queues = message.must.filter { self.queues[$0].survives && !self.mayHandOver($0) }
         guard !queues.isEmpty else { return }
         self.logProof = max(self.logProof, time)
         for queue in queues {
@@ -22,6 +23,11 @@ extension Judge {
             self.isFinal(delivery, operation, of: channel)
             return true
         }
+    }
+
+    /// Whether a message may have gone to a consumer of a queue without being kept.
+    private func mayHandOver(_ queue: Int) -> Bool {
+        self.channels.contains { channel in channel.consumers.contains { $0.queue == queue && $0.noAck } }
     }
 
     private func isFinal(_ delivery: ModelChannel.Delivery, _ operation: Int, of channel: ModelChannel) {
