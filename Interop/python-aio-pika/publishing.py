@@ -113,7 +113,7 @@ async def returns() -> None:
             raise AssertionError("not returned")
 
 
-@scenario("nack", later="issue 4")
+@scenario("nack")
 @asynchronous
 async def nack() -> None:
     """What a full queue rejects raises DeliveryError."""

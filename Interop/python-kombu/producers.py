@@ -131,7 +131,7 @@ def confirms() -> None:
         assert queue.get(no_ack=True).payload == 1
 
 
-@scenario("nacks", later="issue 4")
+@scenario("nacks")
 def nacks() -> None:
     """With confirm_publish a publish that a full queue rejects raises MessageNacked."""
     with connect(transport_options={"confirm_publish": True}) as connection:

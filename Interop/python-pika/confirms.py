@@ -66,7 +66,7 @@ def large_returned() -> None:
             raise AssertionError("not returned")
 
 
-@scenario("nack by a full queue", later="issue 4")
+@scenario("nack by a full queue")
 def nack() -> None:
     """A queue with x-max-length and x-overflow reject-publish refuses what is too much by basic.nack."""
     arguments = {"x-max-length": 2, "x-overflow": "reject-publish"}

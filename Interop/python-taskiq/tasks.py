@@ -95,7 +95,7 @@ def delay_by_queue() -> None:
     run(main())
 
 
-@scenario("delay by the delayed exchange", later="issue 4")
+@scenario("delay by the delayed exchange")
 def delay_by_exchange() -> None:
     """With an exchange of type x-delayed-message a task with a delay is done when due, one without it at once."""
 

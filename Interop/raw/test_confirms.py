@@ -1,7 +1,7 @@
 """Behaviours 152-165: confirms and transactions."""
 
 from amqp import equal, true
-from checks import behaviour, later
+from checks import behaviour
 
 
 def confirmed(ch, count, nacks=0):
@@ -77,7 +77,6 @@ def persistent_messages_are_confirmed(t):
 
 
 @behaviour(155)
-@later("issue 4")
 def a_full_queue_that_rejects_means_nack(t):
     ch = confirming(t)
     full = t.queue(ch, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
@@ -94,7 +93,6 @@ def a_full_queue_that_rejects_means_nack(t):
 
 
 @behaviour(156)
-@later("issue 4")
 def expired_and_dropped_messages_are_acked(t):
     ch = confirming(t)
     short = t.queue(ch, arguments={"x-max-length": 1}, durable=True)
@@ -248,7 +246,6 @@ def closing_the_channel_rolls_back(t):
 
 
 @behaviour(164)
-@later("issue 4")
 def a_queue_that_rejects_at_commit(t):
     ch = t.channel()
     full = t.queue(ch, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})

@@ -3,7 +3,7 @@
 import time
 
 from amqp import Field, equal, true
-from checks import behaviour, later
+from checks import behaviour
 
 
 def dead_letter_pair(t, ch, arguments=(), **more):
@@ -22,7 +22,6 @@ def wait_for(t, ch, queue, timeout=5.0):
 
 
 @behaviour(181)
-@later("issue 4")
 def the_shorter_time_counts(t):
     ch = t.channel()
     for ttl, expiration in ((300, None), (None, "300"), (300, "60000"), (60000, "300")):
@@ -37,7 +36,6 @@ def the_shorter_time_counts(t):
 
 
 @behaviour(181)
-@later("issue 4")
 def no_time_is_enough_for_a_consumer_that_waits(t):
     ch, other = t.channel(), t.channel()
     queue, plain = t.queue(ch, arguments={"x-message-ttl": 0}), t.queue(ch)
@@ -52,7 +50,6 @@ def no_time_is_enough_for_a_consumer_that_waits(t):
 
 
 @behaviour(182, slow=True)
-@later("issue 4")
 def an_expired_message_is_never_delivered(t):
     """RabbitMQ counts it until those before it are gone; a broker that takes it out on time is as good."""
     ch = t.channel()
@@ -65,7 +62,6 @@ def an_expired_message_is_never_delivered(t):
 
 
 @behaviour(183, slow=True)
-@later("issue 4")
 def requeued_messages_keep_their_time(t):
     ch = t.channel()
     queue = t.queue(ch, arguments={"x-message-ttl": 900})
@@ -82,7 +78,6 @@ def requeued_messages_keep_their_time(t):
 
 
 @behaviour(184)
-@later("issue 4")
 def a_message_taken_in_time_keeps_its_expiration(t):
     ch = t.channel()
     queue = t.queue(ch, arguments={"x-message-ttl": 50000})
@@ -114,7 +109,6 @@ def strings(*texts):
 
 
 @behaviour(185, 186, 188, 190, 191)
-@later("issue 4")
 def a_rejected_message(t):
     ch = t.channel()
     queue, exchange, dead = dead_letter_pair(t, ch)
@@ -137,7 +131,6 @@ def a_rejected_message(t):
 
 
 @behaviour(185, 186, 189)
-@later("issue 4")
 def an_expired_message(t):
     ch = t.channel()
     queue, exchange, dead = dead_letter_pair(t, ch)
@@ -153,7 +146,6 @@ def an_expired_message(t):
 
 
 @behaviour(185, 194)
-@later("issue 4")
 def a_message_pushed_out(t):
     ch = t.channel()
     queue, exchange, dead = dead_letter_pair(t, ch, {"x-max-length": 1})
@@ -166,7 +158,6 @@ def a_message_pushed_out(t):
 
 
 @behaviour(187, 188)
-@later("issue 4")
 def deaths_are_counted(t):
     ch = t.channel()
     exchange, first, second = t.exchange(ch), t.name("first"), t.name("second")
@@ -191,7 +182,6 @@ def deaths_are_counted(t):
 
 
 @behaviour(187)
-@later("issue 4")
 def another_reason_is_another_entry(t):
     ch = t.channel()
     queue, exchange, dead = dead_letter_pair(t, ch)
@@ -206,7 +196,6 @@ def another_reason_is_another_entry(t):
 
 
 @behaviour(190)
-@later("issue 4")
 def dead_letter_routing_keys_and_cc(t):
     ch = t.channel()
     cc = t.queue(ch, "cc")
@@ -225,7 +214,6 @@ def dead_letter_routing_keys_and_cc(t):
 
 
 @behaviour(192, slow=True)
-@later("issue 4")
 def a_circle_without_a_rejection_is_cut(t):
     ch = t.channel()
     queue = t.name("q")
@@ -244,7 +232,6 @@ def a_circle_without_a_rejection_is_cut(t):
 
 
 @behaviour(192, slow=True)
-@later("issue 4")
 def a_circle_of_two_with_a_rejection_goes_on(t):
     """The usual retry: a work queue that rejects into a waiting queue that expires back."""
     ch = t.channel()
@@ -262,7 +249,6 @@ def a_circle_of_two_with_a_rejection_goes_on(t):
 
 
 @behaviour(193)
-@later("issue 4")
 def what_makes_no_dead_letters(t):
     ch = t.channel()
     queue, exchange, dead = dead_letter_pair(t, ch)
@@ -282,7 +268,6 @@ def what_makes_no_dead_letters(t):
 
 
 @behaviour(194)
-@later("issue 4")
 def several_at_once_keep_their_order(t):
     ch = t.channel()
     queue, exchange, dead = dead_letter_pair(t, ch)

@@ -1,13 +1,12 @@
 """Behaviours 195-200: length limits, overflow, priorities."""
 
 from amqp import equal
-from checks import behaviour, later
+from checks import behaviour
 from test_confirms import confirming
 from test_lifetimes import check_death, dead_letter_pair, death, strings, wait_for
 
 
 @behaviour(195)
-@later("issue 4")
 def max_length_counts_what_is_ready(t):
     ch = t.channel()
     queue = t.queue(ch, arguments={"x-max-length": 3})
@@ -20,7 +19,6 @@ def max_length_counts_what_is_ready(t):
 
 
 @behaviour(195)
-@later("issue 4")
 def max_length_bytes_counts_bodies(t):
     ch = t.channel()
     queue = t.queue(ch, arguments={"x-max-length-bytes": 10})
@@ -38,7 +36,6 @@ def max_length_bytes_counts_bodies(t):
 
 
 @behaviour(196)
-@later("issue 4")
 def max_length_0_reaches_a_consumer_that_waits(t):
     ch, other = t.channel(), t.channel()
     queue = t.queue(ch, arguments={"x-max-length": 0})
@@ -50,7 +47,6 @@ def max_length_0_reaches_a_consumer_that_waits(t):
 
 
 @behaviour(197)
-@later("issue 4")
 def reject_publish(t):
     for overflow, letters in (("reject-publish", []), ("reject-publish-dlx", [b"2", b"3"])):
         ch = confirming(t)
@@ -105,7 +101,6 @@ def requeued_messages_keep_their_priority(t):
 
 
 @behaviour(200)
-@later("issue 4")
 def max_length_drops_the_highest_priority(t):
     ch = t.channel()
     queue = t.queue(ch, arguments={"x-max-priority": 5, "x-max-length": 2})

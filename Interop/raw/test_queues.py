@@ -3,7 +3,7 @@
 import re
 
 from amqp import Field, equal, method_frame, true
-from checks import behaviour, later
+from checks import behaviour
 
 
 @behaviour(96)
@@ -253,7 +253,6 @@ def auto_delete_queues_go_with_the_last_consumer(t):
 
 
 @behaviour(110, slow=True)
-@later("issue 4")
 def queues_that_expire(t):
     ch = t.channel()
     c = ch.connection
