@@ -201,14 +201,14 @@ def _run(folder: str, chosen: list[Scenario], jobs: int, run_all: bool) -> list[
     return outcomes
 
 
-def main(folder: str) -> None:
-    """Runs the scenarios registered so far and ends the program: 0 if all passed."""
+def main(folder: str, jobs: int = 3) -> None:
+    """Runs the scenarios registered so far, so many at a time, and ends the program: 0 if all passed."""
     parser = argparse.ArgumentParser(description=f"Scenarios of {folder}; MARTLET_URL names the broker.")
     parser.add_argument("--list", action="store_true", help="print names and what they show, run nothing")
     parser.add_argument("--only", metavar="NAME", default=os.environ.get("MARTLET_ONLY", ""))
     parser.add_argument("--all", action="store_true", help="also those that wait for a later issue")
     # Three at a time: most scenarios wait most of the time.
-    parser.add_argument("--jobs", metavar="N", type=int, default=3)
+    parser.add_argument("--jobs", metavar="N", type=int, default=jobs)
     options = parser.parse_args()
     chosen = [item for item in _scenarios if options.only in f"{folder}: {item.name}"]
     if options.list:
