@@ -91,8 +91,8 @@ import Testing
             "is no scenario of it that runs today"
         ),
         (
-            "\"Interop/python-pika/routing.py#fanout\"", "\"Interop/python-pika/confirms.py#nack\"",
-            "is no scenario of it that runs today"
+            "\"Interop/raw/test_frames.py#43\"", "\"Interop/raw/test_streams.py#220\"",
+            "is no check of it that runs today"
         ),
         ("\"Tests/run#budgets\"", "\"Tests/run#budget\"", "is no step of it"),
         (
