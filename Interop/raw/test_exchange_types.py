@@ -138,3 +138,24 @@ def any_exchange_lets_wait(t):
     waits(t, ch, queue, "", queue, {"x-delay": 400}, 0.4, 3)
     waits(t, ch, queue, "", queue, {"x-deliver-at": Field("l", int(time.time() * 1000) + 600)}, 0.4, 3)
     waits(t, ch, queue, "", queue, {"x-deliver-at": Field("l", 1)}, 0, 2)
+
+
+@behaviour()
+def a_key_passes_once(t):
+    if not knows_delays(t):
+        return
+    ch = t.channel()
+    exchange = t.exchange(ch, "fanout", arguments={"x-message-deduplication": True, "x-cache-ttl": 2000})
+    queue = t.queue(ch)
+    ch.bind(queue, exchange, "k")
+    ch.rpc("confirm.select")
+    for number, key in enumerate(["a", "a", "b", None, None, "a"]):
+        headers = {} if key is None else {"x-deduplication-header": key}
+        ch.publish(str(number).encode(), exchange=exchange, key="k", headers=headers)
+        equal(ch.expect("basic.ack").delivery_tag, number + 1)
+    t.counts(ch, queue, 4)
+    time.sleep(2.1)
+    ch.publish(b"6", exchange=exchange, key="k", headers={"x-deduplication-header": "a"})
+    equal(ch.expect("basic.ack").delivery_tag, 7)
+    t.counts(ch, queue, 5)
+    equal([ch.get(queue).body for _ in range(5)], [b"0", b"2", b"3", b"4", b"6"])

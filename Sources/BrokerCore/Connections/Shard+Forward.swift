@@ -19,10 +19,16 @@ extension Shard {
         let time = isTimed ? self.timeToLive(self.store.record(slot).view, flags) : Self.unlimited
         var isRejected = false
         var isKept = false
+        var hasWindow = false
+        var windowsElsewhere: [QueueAddress] = []
         for target in targets {
             if target.shard == self.index {
                 guard let queue = self.queue(target) else {
                     if let (station, task) = Station.at(target) {
+                        if task == .deduplicate {
+                            hasWindow = true
+                            continue
+                        }
                         self.store.retain(slot)
                         isKept = self.arrive(slot, flags, at: station, task) || isKept
                     }
@@ -37,15 +43,24 @@ extension Shard {
                 }
                 self.store.retain(slot)
                 self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
+            } else if Station.isWindow(target) {
+                // A record of its own, with an answer of its own.
+                windowsElsewhere.append(target)
             } else if !self.remoteShards.contains(target.shard) {
                 self.remoteShards.append(target.shard)
             }
         }
-        var answers = self.remoteShards.count
+        var answers = self.remoteShards.count + windowsElsewhere.count
         let isPlaced = !self.log.places.isEmpty
         if isPlaced {
             self.logPlaced(slot, flags, from: channel)
         }
+        if !self.admitted.isEmpty {
+            self.enqueueAdmitted(slot, flags, timeToLive: time)
+        }
+        // Windows publish on their own, so what this publish shares with others has been used up.
+        let tickets = hasWindow ? self.passWindows(slot, flags, targets, &isKept, &isRejected) : []
+        answers += tickets.count
         if isKept {
             let view = self.store.record(slot).view
             self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
@@ -55,18 +70,88 @@ extension Shard {
         if isLogged {
             answers += 1
         }
-        if !self.admitted.isEmpty {
-            self.enqueueAdmitted(slot, flags, timeToLive: time)
-        }
         let sequence = self.sequence(answers: answers, isRejected: isRejected, channel)
         if isLogged {
             self.waitForLog(channel, sequence)
         }
+        if !tickets.isEmpty {
+            self.wait(for: tickets, slot, sequence, channel)
+        }
         for index in self.remoteShards.indices {
             self.forward(slot, flags, to: self.remoteShards[index], targets, sequence: sequence, from: channel)
         }
+        for window in windowsElsewhere {
+            let view = self.store.record(slot).view
+            let base = self.beginForward(view, flags, to: window.shard, count: 1, sequence: sequence, from: channel)
+            base.storeBytes(of: window.slot, toByteOffset: 40, as: UInt32.self)
+            base.storeBytes(of: window.generation, toByteOffset: 44, as: UInt32.self)
+        }
         self.store.release(slot)
         return answers
+    }
+
+    /// Takes a message to the windows that live here; returns the tickets of those that answer later.
+    @inline(never)
+    private func passWindows(
+        _ slot: UInt32,
+        _ flags: QueueEntry.Flags,
+        _ targets: UnsafeBufferPointer<QueueAddress>,
+        _ isKept: inout Bool,
+        _ isRejected: inout Bool
+    ) -> [UInt64] {
+        var tickets: [UInt64] = []
+        // Other shards that the message goes to are still to be told.
+        for target in targets where target.shard == self.index {
+            guard let (station, task) = Station.at(target), task == .deduplicate else { continue }
+            self.store.retain(slot)
+            switch self.deduplicate(slot, flags, at: station) {
+            case .done(let isRefused):
+                isRejected = isRejected || isRefused
+            case .logged(let isRefused):
+                isRejected = isRejected || isRefused
+                isKept = true
+            case .later(let ticket):
+                tickets.append(ticket)
+            }
+        }
+        return tickets
+    }
+
+    private func wait(
+        for tickets: [UInt64],
+        _ slot: UInt32,
+        _ sequence: UInt64,
+        _ channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        let view = self.store.record(slot).view
+        let bytes = view.namesSize + view.propertiesSize + view.bodySize + 64
+        for ticket in tickets {
+            self.takeCredit(channel.pointee.connection, bytes)
+            self.wait(for: ticket, .init(channel: self.address(of: channel), sequence: sequence, bytes: bytes))
+        }
+    }
+
+    /// Whether a message would come to a queue if windows let it through; the targets found before stay.
+    @inline(never)
+    func leadsPastWindows(
+        _ message: IncomingMessage,
+        _ extraKeys: [[UInt8]],
+        _ headers: UnsafeRawBufferPointer?,
+        _ host: VirtualHost
+    ) -> Bool {
+        let found = self.routeTargets
+        _ = host.route(
+            exchange: message.exchange,
+            routingKey: message.routingKey,
+            extraKeys: extraKeys,
+            headers: headers,
+            isInternal: true,
+            properties: UnsafeRawBufferPointer(start: message.properties, count: message.propertiesSize),
+            into: &self.routeTargets
+        )
+        let hasQueue = self.routeTargets.hasQueue
+        self.routeTargets = found
+        return hasQueue
     }
 
     /// How other shards name a publish when they answer; 0 asks for no answer.
@@ -112,12 +197,12 @@ extension Shard {
     ) {
         let view = self.store.record(slot).view
         var count = 0
-        for target in targets where target.shard == shard {
+        for target in targets where target.shard == shard && !Station.isWindow(target) {
             count += 1
         }
         let base = self.beginForward(view, flags, to: shard, count: count, sequence: sequence, from: channel)
         var offset = 40
-        for target in targets where target.shard == shard {
+        for target in targets where target.shard == shard && !Station.isWindow(target) {
             base.storeBytes(of: target.slot, toByteOffset: offset, as: UInt32.self)
             base.storeBytes(of: target.generation, toByteOffset: offset + 4, as: UInt32.self)
             offset += 8

@@ -10,6 +10,8 @@ enum PublishCompletion {
     case deadLetter(QueueAddress, sequence: UInt64, DeathReason)
     /// A delayed message, by its id.
     case delayed(id: UInt64)
+    /// A first message at a window.
+    case unique(ticket: UInt64)
 }
 
 /// How far a publish without a channel has come when ``Shard/publishInternally(_:_:to:then:)`` returns.
@@ -222,6 +224,7 @@ extension Shard {
         case .deadLetter(let queue, let sequence, let reason):
             self.deadLetterAnswered(queue, sequence, reason, isRejected: isRejected)
         case .delayed(let id): self.delayedArrived(id)
+        case .unique(let ticket): self.uniqueArrived(ticket, isRejected: isRejected)
         }
     }
 }

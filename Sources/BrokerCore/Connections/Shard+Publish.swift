@@ -247,11 +247,16 @@ extension Shard {
             return false
         }
         message.isUnroutable = !self.routeTargets.hasQueue
+        if self.routeTargets.hasWindow, message.isMandatory, message.isUnroutable {
+            message.isUnroutable = !self.leadsPastWindows(message, rewritten.extraKeys, headers, virtualHost)
+        }
         if virtualHost.isTraced {
             let keys = rewritten.extraKeys
             self.tracePublish(message.view, rewritten: rewritten.properties, extraKeys: keys, on: channel)
         }
-        if rewritten.isDelayed {
+        // A window at the exchange itself comes before the delay, which it sees to.
+        let isAtWindow = self.routeTargets.hasWindow && self.routeTargets.count == 1
+        if rewritten.isDelayed && !isAtWindow {
             self.routeTargets.reset()
             self.routeTargets.add(Station(number: virtualHost.number), .delayAnywhere)
         } else if isSimple && self.routeTargets.isKeepable && !virtualHost.isTraced {

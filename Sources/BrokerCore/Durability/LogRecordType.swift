@@ -24,4 +24,6 @@ public enum LogRecordType: UInt8, Sendable, CaseIterable {
     case delayed = 13
     /// Messages that do not wait any longer, or for another time; see ``DelaysChangedRecord``.
     case delaysChanged = 14
+    /// A key that an exchange with `x-message-deduplication` knows; see ``WindowRecord``.
+    case window = 15
 }

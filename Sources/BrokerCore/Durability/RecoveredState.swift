@@ -68,6 +68,7 @@ public struct RecoveredState: Sendable {
     private(set) var delays = RecoveredDelays()
     private var policiesByName: [Key: Policy] = [:]
     private var operatorPoliciesByName: [Key: Policy] = [:]
+    private var windowsByName: [Key: DeduplicationWindow] = [:]
 
     private static let predeclared = Set(VirtualHost.predeclared.map(\.name))
 
@@ -124,6 +125,8 @@ public struct RecoveredState: Sendable {
             self.delays.add(try DelayedRecord(payload).delay)
         case .delaysChanged:
             self.delays.change(try DelaysChangedRecord(payload).changes)
+        case .window:
+            self.apply(try WindowRecord(payload))
         case .snapshotBegin, .snapshotEnd:
             // What stands between them is told again, which the first invariant allows.
             break
@@ -146,6 +149,14 @@ public struct RecoveredState: Sendable {
         }
     }
 
+    private mutating func apply(_ record: WindowRecord) {
+        let key = Key(virtualHost: record.virtualHost, name: record.exchange)
+        guard let exchange = self.exchangesByName[key], exchange.isDeduplicating else { return }
+        var window = self.windowsByName.removeValue(forKey: key) ?? DeduplicationWindow(exchange.arguments)
+        window.insert(record.key, deadline: record.deadline, isLogged: true)
+        self.windowsByName[key] = window
+    }
+
     private mutating func apply(_ change: RecoveredChange) {
         switch change {
         case .addVirtualHost(let name):
@@ -157,6 +168,7 @@ public struct RecoveredState: Sendable {
             guard !Self.predeclared.contains(definition.name) else { return }
             self.exchangesByName[Key(virtualHost: host, name: definition.name)] = definition
         case .removeExchange(let host, let name):
+            self.windowsByName[Key(virtualHost: host, name: name)] = nil
             guard self.exchangesByName.removeValue(forKey: Key(virtualHost: host, name: name)) != nil else { return }
             self.boundEnds.removeAll(of: .init(virtualHost: host, kind: .exchange, name: name))
         case .addQueue(let queue):
@@ -249,6 +261,13 @@ public struct RecoveredState: Sendable {
     var exchanges: [RecoveredExchange] {
         self.exchangesByName.sorted { $0.key < $1.key }.map {
             RecoveredExchange(virtualHost: $0.key.virtualHost, definition: $0.value)
+        }
+    }
+
+    /// The windows of durable exchanges by virtual host and name.
+    var windows: [RecoveredWindow] {
+        self.windowsByName.sorted { $0.key < $1.key }.map {
+            RecoveredWindow(virtualHost: $0.key.virtualHost, exchange: $0.key.name, window: $0.value)
         }
     }
 

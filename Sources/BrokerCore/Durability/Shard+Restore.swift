@@ -10,6 +10,8 @@ public final class RestorePlan: @unchecked Sendable {
     let queues: [(address: QueueAddress, queue: RecoveredQueue)]
     /// Messages that wait for their time, and the ids given so far.
     let delays: (waiting: [RecoveredDelay], highestID: UInt64)
+    /// What exchanges with `x-message-deduplication` knew.
+    let windows: [RecoveredWindow]
     /// What could not be restored, one line each.
     public let complaints: [String]
 
@@ -17,11 +19,13 @@ public final class RestorePlan: @unchecked Sendable {
         changes: [TopologyChange],
         queues: [(address: QueueAddress, queue: RecoveredQueue)],
         delays: (waiting: [RecoveredDelay], highestID: UInt64),
+        windows: [RecoveredWindow],
         complaints: [String]
     ) {
         self.changes = changes
         self.queues = queues
         self.delays = delays
+        self.windows = windows
         self.complaints = complaints
     }
 
@@ -79,6 +83,7 @@ extension Shard {
             changes: changes,
             queues: places,
             delays: (state.delays.ordered, state.delays.highestID),
+            windows: state.windows,
             complaints: complaints
         )
     }
@@ -98,6 +103,7 @@ extension Shard {
             self.restore(recovered, queue)
         }
         self.restore(plan.delays.waiting, highestID: plan.delays.highestID)
+        self.restore(plan.windows)
         self.updateMemoryAlarm()
     }
 

@@ -35,6 +35,7 @@ extension Shard {
         }
         self.log.snapshot = SnapshotCursor(queues: addresses)
         self.beginTellingDelays()
+        self.beginTellingWindows()
     }
 
     /// Tells the next messages; returns whether there are more.
@@ -56,7 +57,8 @@ extension Shard {
             cursor.sequence = 0
         }
         let hasDelays = cursor.queues.isEmpty && self.continueTellingDelays(&budget)
-        self.log.snapshot = cursor.queues.isEmpty && !hasDelays ? nil : cursor
+        let hasWindows = cursor.queues.isEmpty && !hasDelays && self.continueTellingWindows(&budget)
+        self.log.snapshot = cursor.queues.isEmpty && !hasDelays && !hasWindows ? nil : cursor
         return self.log.snapshot != nil
     }
 

@@ -7,6 +7,12 @@ extension Exchange {
     /// Adds the places where a message stops; returns whether it goes no further now.
     func stop(_ headers: inout MessageHeaders, into targets: inout RouteTargets) -> Bool {
         guard let station = self.station else { return false }
+        if self.isDeduplicating, targets.stopsAtWindows,
+            DeduplicationArguments.key(headers.entries(), self.definition.arguments) != nil
+        {
+            targets.addWindow(station)
+            return true
+        }
         if self.definition.type == .delayedMessage, DelayHeaders.delay(headers.entries()) != nil {
             targets.add(station, .delay)
             return true

@@ -23,7 +23,10 @@ struct ExchangeDefinition: Equatable, Sendable {
     }
 
     /// Whether messages stop at the exchange; see ``Station``.
-    var needsStation: Bool { self.type == .recentHistory || self.type == .delayedMessage }
+    var needsStation: Bool { self.type == .recentHistory || self.type == .delayedMessage || self.isDeduplicating }
+
+    /// Whether a message with a key that is known goes no further.
+    var isDeduplicating: Bool { DeduplicationArguments.isOn(self.arguments) }
 }
 
 /// An exchange in a replica of the topology.
@@ -71,10 +74,13 @@ final class Exchange {
     var routeStamp: UInt64 = 0
     /// Where messages stop on their way through; nil for an exchange that only hands them on.
     let station: Station?
+    /// Whether the station has a window of keys.
+    let isDeduplicating: Bool
 
     /// Makes an exchange without bindings; `seed` guards its hash tables, `station` is its number if it needs one.
     init(_ definition: ExchangeDefinition, seed: UInt64, station: Station? = nil) {
         self.definition = definition
+        self.isDeduplicating = definition.isDeduplicating
         self.station = definition.needsStation ? station : nil
         self.alternate = Self.alternate(of: definition, MatchedPolicies())
         self.router = Self.makeRouter(definition, seed)

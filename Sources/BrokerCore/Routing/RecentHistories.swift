@@ -59,6 +59,10 @@ extension Shard {
             return false
         }
         switch task {
+        case .deduplicate:
+            assertionFailure("windows have an outcome of their own")
+            self.store.release(slot)
+            return false
         case .delay, .delayAnywhere:
             return self.delayByHeaders(slot, flags, DelayOrigin(virtualHost: host.name, exchange: exchange.name))
         case .remember:
@@ -78,9 +82,10 @@ extension Shard {
     /// An exchange that goes takes along what its station keeps.
     func forgetStation(removedBy change: TopologyChange) {
         guard case .removeExchange(let host, let name) = change,
-            let station = self.topology.virtualHost(named: host)?.exchange(named: name)?.station,
-            let history = self.histories.byStation.removeValue(forKey: station.number)
+            let station = self.topology.virtualHost(named: host)?.exchange(named: name)?.station
         else { return }
+        self.windows.remove(station.number)
+        guard let history = self.histories.byStation.removeValue(forKey: station.number) else { return }
         for entry in history.entries {
             self.store.release(entry.slot)
         }

@@ -26,9 +26,15 @@ struct RouteTargets {
     private let random: (any RandomSource)?
     /// Whether every message with the same exchange and routing key, and without headers, gets the same queues.
     private(set) var isKeepable = true
+    /// Whether exchanges with `x-message-deduplication` stop messages: those of clients.
+    private(set) var stopsAtWindows = false
+    /// Whether one of ``queues`` is the window of such an exchange.
+    private(set) var hasWindow = false
+    private let shards: UInt16
 
     /// Makes an accumulator without queues; without a source of random numbers every draw is 0.
-    init(shard: UInt16 = 0, random: (any RandomSource)? = nil) {
+    init(shard: UInt16 = 0, of shards: UInt16 = 1, random: (any RandomSource)? = nil) {
+        self.shards = shards
         self.shard = shard
         self.random = random
     }
@@ -46,6 +52,8 @@ struct RouteTargets {
         self.queues.removeAll(keepingCapacity: true)
         self.pending.removeAll(keepingCapacity: true)
         self.isKeepable = true
+        self.stopsAtWindows = false
+        self.hasWindow = false
     }
 
     /// The targets depend on more than exchange and routing key.
@@ -72,9 +80,16 @@ struct RouteTargets {
         self.queues.append(station.address(for: task, on: shard ?? self.shard))
     }
 
+    /// Adds the window of an exchange, on its home shard.
+    mutating func addWindow(_ station: Station) {
+        self.hasWindow = true
+        self.add(station, .deduplicate, on: station.home(of: self.shards))
+    }
+
     /// Starts the look for a message's queues; stamps of other epochs do not count.
-    mutating func begin(epoch: UInt64) {
+    mutating func begin(epoch: UInt64, stopsAtWindows: Bool = false) {
         self.reset()
+        self.stopsAtWindows = stopsAtWindows
         self.epoch = epoch
     }
 

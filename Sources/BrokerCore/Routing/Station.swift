@@ -12,17 +12,30 @@ struct Station: Equatable, Sendable {
         case delay = 1
         /// The same for any exchange, the message's own; the number is that of the virtual host.
         case delayAnywhere = 2
+        /// Let it through unless its key is known.
+        case deduplicate = 3
     }
 
     /// Queues' slots are below.
-    private static let bit: UInt32 = 1 << 31
+    private static var bit: UInt32 { self.firstSlot }
+    /// No queue has this slot or a higher one.
+    static let firstSlot: UInt32 = 1 << 31
 
     /// The exchange's number, the same on all shards, given once.
     let number: UInt32
 
+    /// The only shard, of so many, that keeps the station's window.
+    func home(of shards: UInt16) -> UInt16 { UInt16(truncatingIfNeeded: self.number % UInt32(max(shards, 1))) }
+
     /// The address of the station for a task on a shard.
     func address(for task: Duty, on shard: UInt16) -> QueueAddress {
         QueueAddress(shard: shard, slot: Self.bit | self.number, generation: task.rawValue)
+    }
+
+    /// Whether an address is that of a window.
+    @inline(__always)
+    static func isWindow(_ address: QueueAddress) -> Bool {
+        address.slot >= self.firstSlot && address.generation == Duty.deduplicate.rawValue
     }
 
     /// The station and task that an address stands for; nil for a queue's.

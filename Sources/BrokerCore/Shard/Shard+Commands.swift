@@ -124,7 +124,12 @@ extension Shard {
         let count = Int(record.loadUnaligned(fromByteOffset: 32, as: UInt32.self))
         let message = BatchedMessage(record + (40 + 8 * count))
         var isRejected = false
-        let isLogged = self.enqueueBatched(message, record, count, &isRejected)
+        var isLogged = self.enqueueBatched(message, record, count, &isRejected)
+        let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+        if let ticket = self.passWindow(message, record, count, &isLogged, &isRejected) {
+            self.wait(for: ticket, .init(channel: origin, sequence: sequence, bytes: size))
+            return
+        }
         if sequence != 0 {
             if isLogged {
                 self.waitToAccept(origin, sequence, isRejected: isRejected)
@@ -133,7 +138,6 @@ extension Shard {
             }
         }
         guard !origin.isInternalOrigin else { return }
-        let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
         let connection = ConnectionAddress(shard: origin.shard, id: origin.connection)
         if isLogged {
             self.waitForCredit(connection, size)
@@ -173,6 +177,7 @@ extension Shard {
             // A queue that is gone has taken its messages with it.
             guard let queue = self.queue(address) else {
                 if let (station, task) = Station.at(address) {
+                    if task == .deduplicate { continue }
                     // A copy of its own: stations may let go of it at once.
                     isKept = self.arrive(self.storeBatched(message), message.flags, at: station, task) || isKept
                 }
@@ -207,6 +212,48 @@ extension Shard {
             }
         }
         return isLogged || isKept
+    }
+
+    /// Takes a message to the window that its record names, if it does; returns the ticket when the answer comes later.
+    @inline(__always)
+    private func passWindow(
+        _ message: BatchedMessage,
+        _ record: UnsafeMutableRawPointer,
+        _ count: Int,
+        _ isLogged: inout Bool,
+        _ isRejected: inout Bool
+    ) -> UInt64? {
+        // A window travels alone; see ``forward(_:_:to:_:sequence:from:)``.
+        guard count == 1, record.loadUnaligned(fromByteOffset: 40, as: UInt32.self) >= Station.firstSlot else {
+            return nil
+        }
+        return self.passOnlyWindow(message, record, &isLogged, &isRejected)
+    }
+
+    @inline(never)
+    private func passOnlyWindow(
+        _ message: BatchedMessage,
+        _ record: UnsafeMutableRawPointer,
+        _ isLogged: inout Bool,
+        _ isRejected: inout Bool
+    ) -> UInt64? {
+        let address = QueueAddress(
+            shard: self.index,
+            slot: record.loadUnaligned(fromByteOffset: 40, as: UInt32.self),
+            generation: record.loadUnaligned(fromByteOffset: 44, as: UInt32.self)
+        )
+        guard let (station, task) = Station.at(address), task == .deduplicate else { return nil }
+        switch self.deduplicate(self.storeBatched(message), message.flags, at: station) {
+        case .done(let isRefused):
+            isRejected = isRefused
+            return nil
+        case .logged(let isRefused):
+            isRejected = isRefused
+            isLogged = true
+            return nil
+        case .later(let ticket):
+            return ticket
+        }
     }
 
     private func storeBatched(_ message: BatchedMessage) -> UInt32 {

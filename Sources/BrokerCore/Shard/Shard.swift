@@ -61,6 +61,8 @@ public final class Shard {
     var routeTargets: RouteTargets
     /// Messages that `x-recent-history` exchanges keep; on shard 0 only.
     var histories = RecentHistories()
+    /// What exchanges with `x-message-deduplication` know.
+    var windows = DeduplicationWindows()
     /// Messages that wait for their time.
     var delays: DelayedMessages
     /// Grows whenever a cached route may have become wrong.
@@ -139,7 +141,7 @@ public final class Shard {
         self.now = now
         self.topology = Topology(seed: random.next())
         self.delays = DelayedMessages(shard: index, of: count)
-        self.routeTargets = RouteTargets(shard: UInt16(index), random: random)
+        self.routeTargets = RouteTargets(shard: UInt16(index), of: self.count, random: random)
         self.owner = TopologyOwner()
         self.log = ShardLog(isOn: settings.isDurable)
         self.outboxes = Array(repeating: nil, count: count)

@@ -9,7 +9,8 @@ enum ExchangeArguments {
 
     /// Why an exchange of a type cannot be declared with arguments, in RabbitMQ's words; nil when it can.
     static func refusal(of arguments: FieldTable, for type: ExchangeType) -> String? {
-        switch type {
+        if let refusal = DeduplicationArguments.refusal(arguments) { return refusal }
+        return switch type {
         case .direct, .fanout, .topic, .headers, .modulusHash, .random, .localRandom: nil
         case .consistentHash: HashSource.refusal(arguments)
         case .recentHistory: self.refusal(ofHistory: arguments)

@@ -104,7 +104,7 @@ final class VirtualHost {
     ) -> RouteOutcome {
         // 64 bits do not run out: a billion messages a second take centuries.
         self.routeEpoch &+= 1
-        targets.begin(epoch: self.routeEpoch)
+        targets.begin(epoch: self.routeEpoch, stopsAtWindows: !isInternal)
         if name.isEmpty {
             self.routeToNamedQueues(routingKey, extraKeys, into: &targets)
             return .routed
