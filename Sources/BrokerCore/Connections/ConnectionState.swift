@@ -121,7 +121,8 @@ struct ConnectionState: ~Copyable {
     }
 
     /// Largest payload of a frame to this client.
-    var maxPayload: Int { self.frameMaxBytes - FrameLimits.frameOverheadBytes }
+    @inline(__always)
+    var maxPayload: Int { self.frameMaxBytes &- FrameLimits.frameOverheadBytes }
 }
 
 /// Why a connection's socket is not read.

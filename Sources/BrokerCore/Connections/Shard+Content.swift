@@ -175,6 +175,9 @@ struct IncomingMessage {
     var isUnroutable = false
     /// Memory laid out as a large ``MessageRecord`` that the store may take over.
     var ownBuffer: UnsafeMutableRawPointer?
+    /// The content header frame and, unless the body is empty, its one body frame, in a row as they came; nil when they
+    /// do not lie so.
+    var contentFrames: UnsafeRawPointer?
 
     /// Deaths that a client has put into its headers; the flags of ``QueueEntry/Flags/ownDeaths``.
     var deathFlags: QueueEntry.Flags = []

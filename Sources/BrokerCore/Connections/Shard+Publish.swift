@@ -2,109 +2,6 @@ internal import AMQPProtocol
 
 /// From a complete message to its queues: checks, routing, storing, confirms.
 extension Shard {
-    /// Handles a `basic.publish` that lies in the read buffer whole and needs nothing unusual.
-    ///
-    /// Whole is: method, content header and at most one body frame. Returns the octets of all three, or 0: then the
-    /// frames are walked one by one.
-    @inline(__always)
-    func publishInPlace(
-        _ connection: UnsafeMutablePointer<ConnectionState>,
-        _ base: UnsafeRawPointer,
-        _ count: Int
-    ) -> Int {
-        // Method frame: 7 + 4 ids + 2 ticket + two short strings + 1 bits + 1 end; header frame: at least 7 + 14 + 1.
-        guard count >= 39, base.load(as: UInt8.self) == FrameType.method,
-            base.loadUnaligned(fromByteOffset: 7, as: UInt32.self) == BasicPublish.id.rawValue.bigEndian
-        else { return 0 }
-        let number = UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 1, as: UInt16.self))
-        let methodSize = Int(UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 3, as: UInt32.self)))
-        guard methodSize <= 4 + 2 + 512 + 1, count >= methodSize &+ 8 &+ 22 else { return 0 }
-        let exchangeSize = Int(base.load(fromByteOffset: 13, as: UInt8.self))
-        guard 14 &+ exchangeSize < methodSize &+ 7 else { return 0 }
-        let keySize = Int(base.load(fromByteOffset: 14 &+ exchangeSize, as: UInt8.self))
-        let namesSize = 2 &+ exchangeSize &+ keySize
-        guard methodSize == 4 &+ 2 &+ namesSize &+ 1,
-            base.load(fromByteOffset: 13 &+ namesSize, as: UInt8.self) == 0,
-            base.load(fromByteOffset: 14 &+ namesSize, as: UInt8.self) == FrameLimits.frameEnd
-        else { return 0 }
-        let header = base + (methodSize &+ 8)
-        let numberOctets = base.loadUnaligned(fromByteOffset: 1, as: UInt16.self)
-        guard header.load(as: UInt8.self) == FrameType.header,
-            header.loadUnaligned(fromByteOffset: 1, as: UInt16.self) == numberOctets,
-            header.loadUnaligned(fromByteOffset: 7, as: UInt32.self) == UInt32(60 << 16).bigEndian
-        else { return 0 }
-        let headerSize = Int(UInt32(bigEndian: header.loadUnaligned(fromByteOffset: 3, as: UInt32.self)))
-        let maxPayload = connection.pointee.maxPayload
-        guard headerSize >= 14, headerSize <= maxPayload, count >= methodSize &+ 16 &+ headerSize,
-            header.load(fromByteOffset: headerSize &+ 7, as: UInt8.self) == FrameLimits.frameEnd
-        else { return 0 }
-        let bodySize64 = UInt64(bigEndian: header.loadUnaligned(fromByteOffset: 11, as: UInt64.self))
-        guard bodySize64 <= UInt64(maxPayload), bodySize64 <= self.settings.maxMessageBytes else { return 0 }
-        let bodySize = Int(bodySize64)
-        let body = header + (headerSize &+ 8)
-        var total = methodSize &+ 16 &+ headerSize
-        if bodySize > 0 {
-            guard count >= total &+ 8 &+ bodySize,
-                body.load(as: UInt8.self) == FrameType.body,
-                body.loadUnaligned(fromByteOffset: 1, as: UInt16.self) == numberOctets,
-                UInt32(bigEndian: body.loadUnaligned(fromByteOffset: 3, as: UInt32.self))
-                    == UInt32(truncatingIfNeeded: bodySize),
-                body.load(fromByteOffset: 7 &+ bodySize, as: UInt8.self) == FrameLimits.frameEnd
-            else { return 0 }
-            total &+= 8 &+ bodySize
-        }
-        guard let channel = self.publishingChannel(connection, number) else { return 0 }
-        let properties = UnsafeRawBufferPointer(start: header + 19, count: headerSize &- 12)
-        // No property at all, or just a delivery mode, is read here; anything else is scanned (and refused) properly.
-        let flags = UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self))
-        var deliveryMode: UInt8 = 0
-        if flags == 0x1000 && properties.count == 3 {
-            deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
-        } else if flags != 0 || properties.count != 2 {
-            guard let scanned = Self.scanDeliveryMode(properties) else { return 0 }
-            deliveryMode = scanned
-        }
-        var message = IncomingMessage(
-            names: base + 13,
-            namesSize: namesSize,
-            properties: header + 19,
-            propertiesSize: headerSize &- 12,
-            body: body + 7,
-            bodySize: bodySize,
-            isMandatory: false,
-            propertyFlags: flags,
-            deliveryMode: deliveryMode
-        )
-        _ = self.publish(&message, on: channel)
-        if !self.localCommands.isEmpty {
-            self.runLocalCommands()
-        }
-        return total
-    }
-
-    /// Validates properties; their delivery mode (0 if absent), or nil if they are malformed.
-    @inline(never)
-    private static func scanDeliveryMode(_ properties: UnsafeRawBufferPointer) -> UInt8? {
-        (try? PropertyScan.scan(properties))?.deliveryMode
-    }
-
-    /// The channel `number`, if a publish on it can be handled at once.
-    @inline(__always)
-    private func publishingChannel(
-        _ connection: UnsafeMutablePointer<ConnectionState>,
-        _ number: UInt16
-    ) -> UnsafeMutablePointer<ChannelState>? {
-        var channel = connection.pointee.lastChannel
-        if channel == nil || channel?.pointee.number != number {
-            channel = connection.pointee.channels[number]
-            connection.pointee.lastChannel = channel
-        }
-        guard !self.isAlarmed, let channel, channel.pointee.phase == .open, !channel.pointee.isWaiting,
-            channel.pointee.content.phase == .idle, connection.pointee.pause.isEmpty
-        else { return nil }
-        return channel
-    }
-
     /// Properties that make a message more than bytes to copy.
     static let specialProperties: UInt16 = 0x2000 | 0x0200 | 0x0100 | 0x0010
 
@@ -121,25 +18,7 @@ extension Shard {
             channel.pointee.route.matches(message.names, size: message.namesSize, version: self.routeEpoch),
             let queue = channel.pointee.route.localQueue
         {
-            // The usual publisher: the same exchange and key as last time, one queue, on this shard.
-            let flags = message.flags
-            if queue.pointee.hasFeatures && self.refuses(queue, bodySize: message.bodySize) {
-                self.dropRefused(queue, message.view, flags)
-                self.rejectPublish(channel)
-                return false
-            }
-            if self.handOver(message.view, flags, queue) {
-                self.settlePublish(channel)
-                return false
-            }
-            let slot = self.storeMessage(message, references: 1)
-            if queue.pointee.isLogged && message.deliveryMode == 2 {
-                self.enqueueDurably(queue, QueueEntry(slot: slot, flags: flags), from: channel)
-                return message.ownBuffer != nil
-            }
-            self.settlePublish(channel)
-            self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
-            return message.ownBuffer != nil
+            return self.publishAgain(message, to: queue, on: channel)
         }
         if message.propertyFlags & Self.specialProperties == 0,
             channel.pointee.mode != .transaction,
@@ -156,6 +35,36 @@ extension Shard {
             return false
         }
         return self.publishRouted(&message, on: channel)
+    }
+
+    /// Publishes for the usual publisher: the same exchange and key as last time, one queue, on this shard, and nothing
+    /// special about the message.
+    ///
+    /// Returns whether the message's own buffer has been taken over.
+    @inline(__always)
+    func publishAgain(
+        _ message: IncomingMessage,
+        to queue: UnsafeMutablePointer<QueueState>,
+        on channel: UnsafeMutablePointer<ChannelState>
+    ) -> Bool {
+        let flags = message.flags
+        if queue.pointee.hasFeatures && self.refuses(queue, bodySize: message.bodySize) {
+            self.dropRefused(queue, message.view, flags)
+            self.rejectPublish(channel)
+            return false
+        }
+        if self.handOver(message.view, flags, queue, contentFrames: message.contentFrames) {
+            self.settlePublish(channel)
+            return false
+        }
+        let slot = self.storeMessage(message, references: 1)
+        if queue.pointee.isLogged && message.deliveryMode == 2 {
+            self.enqueueDurably(queue, QueueEntry(slot: slot, flags: flags), from: channel)
+            return message.ownBuffer != nil
+        }
+        self.settlePublish(channel)
+        self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
+        return message.ownBuffer != nil
     }
 
     /// Copies a message into the store, or hands its buffer over.
@@ -299,6 +208,7 @@ extension Shard {
             message.names,
             size: message.namesSize,
             version: self.routeEpoch,
+            channel: channel.pointee.number,
             targets: targets,
             localQueue: isLocal ? only.flatMap { self.queue($0) } : nil,
             remoteQueue: isLocal ? nil : only

@@ -85,6 +85,10 @@ struct ConsumerRotation: ~Copyable {
         self.levels[index].consumers.append(consumer)
     }
 
+    /// Whether the consumer whose turn it is has no other beside it.
+    @inline(__always)
+    var isTurnOfOne: Bool { self.levels[0].consumers.count == 1 }
+
     /// The consumer whose turn it was goes to the end of its priority.
     @inline(__always)
     mutating func rotate() {

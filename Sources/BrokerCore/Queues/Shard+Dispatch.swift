@@ -98,7 +98,14 @@ extension Shard {
             }
             let delivery = self.takeNext(queue)
             self.deliver(delivery, to: consumer, of: queue)
-            queue.pointee.rotation.rotate()
+            if queue.pointee.rotation.isTurnOfOne {
+                // Its turn again.
+                while queue.pointee.hasReady, self.readiness(consumer, queue) == .ready {
+                    self.deliver(self.takeNext(queue), to: consumer, of: queue)
+                }
+            } else {
+                queue.pointee.rotation.rotate()
+            }
         }
     }
 
@@ -212,12 +219,13 @@ extension Shard {
     /// Hands a message from the read buffer, or from another shard's batch, straight to a consumer, without storing it.
     ///
     /// Only when nothing waits in the queue and the consumer whose turn it is does not acknowledge and has room. Returns
-    /// whether that was so.
+    /// whether that was so. `contentFrames` are as in ``IncomingMessage/contentFrames``.
     @inline(__always)
     func handOver(
         _ message: MessageView,
         _ flags: QueueEntry.Flags,
-        _ queue: UnsafeMutablePointer<QueueState>
+        _ queue: UnsafeMutablePointer<QueueState>,
+        contentFrames: UnsafeRawPointer? = nil
     ) -> Bool {
         guard !queue.pointee.hasReady, let id = queue.pointee.rotation.first,
             let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck, queue.pointee.groups == nil
@@ -226,7 +234,14 @@ extension Shard {
             guard self.hasRoom(channel.pointee.connection) else { return false }
             let serial = consumer.pointee.nextSerial
             consumer.pointee.nextSerial = serial &+ 1
-            self.writeDelivery(channel, local, message, serial: serial, isRedelivered: false)
+            self.writeDelivery(
+                channel,
+                local,
+                message,
+                serial: serial,
+                isRedelivered: false,
+                contentFrames: contentFrames
+            )
         } else {
             guard consumer.pointee.window > 0 else { return false }
             let serial = consumer.pointee.nextSerial
@@ -244,7 +259,8 @@ extension Shard {
         _ consumer: UnsafeMutablePointer<ChannelConsumer>,
         _ message: MessageView,
         serial: UInt64,
-        isRedelivered: Bool
+        isRedelivered: Bool,
+        contentFrames: UnsafeRawPointer? = nil
     ) {
         let connection = channel.pointee.connection
         let tag = channel.pointee.nextDeliveryTag
@@ -259,15 +275,29 @@ extension Shard {
         let prefixSize = consumer.pointee.deliverPrefixSize
         let namesSize = message.namesSize
         let size = prefixSize &+ 9 &+ namesSize &+ 1
-        let out = self.reserve(connection, size)
+        let contentSize = self.contentSize(connection, message)
+        let out = self.reserve(connection, size &+ contentSize)
         Bytes.copy(out, consumer.pointee.deliverPrefix, prefixSize)
         out.storeBytes(of: UInt32(truncatingIfNeeded: size &- 8).bigEndian, toByteOffset: 3, as: UInt32.self)
         out.storeBytes(of: tag.bigEndian, toByteOffset: prefixSize, as: UInt64.self)
         out.storeBytes(of: isRedelivered ? 1 : 0, toByteOffset: prefixSize &+ 8, as: UInt8.self)
         Bytes.copy(out + (prefixSize &+ 9), message.names, namesSize)
         out.storeBytes(of: FrameLimits.frameEnd, toByteOffset: size &- 1, as: UInt8.self)
-        self.commit(connection, size)
-        self.writeContent(connection, channel: channel.pointee.number, message)
+        let number = channel.pointee.number
+        if let contentFrames, message.bodySize <= connection.pointee.maxPayload {
+            // As they came but for the channel.
+            Bytes.copy(out + size, contentFrames, contentSize)
+            out.storeBytes(of: number.bigEndian, toByteOffset: size &+ 1, as: UInt16.self)
+            if message.bodySize > 0 {
+                let body = size &+ 20 &+ message.propertiesSize
+                out.storeBytes(of: number.bigEndian, toByteOffset: body &+ 1, as: UInt16.self)
+            }
+            self.commit(connection, size &+ contentSize)
+        } else {
+            self.encodeContent(out + size, channel: number, message, contentSize)
+            self.commit(connection, size &+ contentSize)
+            self.writeLongBody(connection, number, message)
+        }
         if self.isTracing {
             let queue = consumer.pointee.queueName
             self.traceDelivery(message, from: queue, to: channel, isRedelivered: isRedelivered)

@@ -55,10 +55,59 @@ extension Shard {
         _ tag: UInt64,
         _ outcome: SettleOutcome
     ) {
-        while let key = channel.pointee.ledger.firstKey, key <= tag,
-            let (key, entry) = channel.pointee.ledger.removeFirst()
+        let isPlain = outcome == .acknowledge && channel.pointee.mode != .transaction
+        while let first = channel.pointee.ledger.first, first.key <= tag {
+            if isPlain, self.acknowledgeRun(channel, first.value, upTo: tag) { continue }
+            _ = channel.pointee.ledger.removeFirst()
+            self.settleOrDefer(channel, first.key, first.value, outcome)
+        }
+    }
+
+    /// Acknowledges what is open up to a tag, from the first on, as far as it is one consumer's in the order of delivery:
+    /// what concerns consumer and queue is looked at once.
+    ///
+    /// Returns whether there was anything of that kind; if not, nothing has been done.
+    private func acknowledgeRun(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ first: LedgerEntry,
+        upTo tag: UInt64
+    ) -> Bool {
+        guard let local = channel.pointee.consumers[Int(first.consumer)], !local.pointee.isGlobalLimited,
+            local.pointee.queue.shard == self.index, let queue = self.queue(local.pointee.queue),
+            queue.pointee.groups == nil, Int(local.pointee.consumer) < queue.pointee.consumers.count,
+            let consumer = queue.pointee.consumers[Int(local.pointee.consumer)]
+        else { return false }
+        var count = 0
+        while let (key, entry) = channel.pointee.ledger.first, key <= tag, entry.consumer == first.consumer,
+            let (serial, delivery) = consumer.pointee.outstanding.first, serial == entry.serial
         {
-            self.settleOrDefer(channel, key, entry, outcome)
+            _ = channel.pointee.ledger.removeFirst()
+            _ = consumer.pointee.outstanding.removeFirst()
+            self.logSettled(queue, delivery.sequence, delivery.entry.flags)
+            self.store.release(delivery.entry.slot)
+            count &+= 1
+        }
+        guard count > 0 else { return false }
+        local.pointee.unacknowledged &-= count
+        queue.pointee.unacknowledged &-= count
+        self.goOn(consumer, of: queue)
+        if local.pointee.isRetired && local.pointee.unacknowledged == 0 {
+            self.freeConsumer(channel, local)
+        }
+        return true
+    }
+
+    /// A consumer whose deliveries have been settled may take messages again, or go.
+    @inline(__always)
+    private func goOn(
+        _ consumer: UnsafeMutablePointer<ConsumerState>,
+        of queue: UnsafeMutablePointer<QueueState>
+    ) {
+        guard !consumer.pointee.isReady else { return }
+        if consumer.pointee.isCancelled {
+            self.freeIfSettled(queue, consumer)
+        } else {
+            self.makeReady(consumer, of: queue)
         }
     }
 
@@ -132,13 +181,7 @@ extension Shard {
         case .undelivered:
             self.becomeReady(queue, delivery)
         }
-        if !consumer.pointee.isReady {
-            if consumer.pointee.isCancelled {
-                self.freeIfSettled(queue, consumer)
-            } else {
-                self.makeReady(consumer, of: queue)
-            }
-        }
+        self.goOn(consumer, of: queue)
     }
 
     /// `basic.recover`: everything open on the channel goes back.

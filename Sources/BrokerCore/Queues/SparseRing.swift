@@ -89,9 +89,19 @@ struct SparseRing<Value>: ~Copyable {
     /// Appends a value; `key` is larger than all before, and at most 2^63 - 1.
     @inline(__always)
     mutating func append(_ key: UInt64, _ value: Value) {
-        if self.storage == nil || self.span > self.mask {
-            self.makeRoom()
+        if let storage = self.storage, self.span <= self.mask {
+            let place = storage + ((self.head &+ self.span) & self.mask)
+            place.initialize(to: Element(word: key << 1 | 1, value: value))
+            self.span &+= 1
+            self.count &+= 1
+            return
         }
+        self.appendElsewhere(key, value)
+    }
+
+    @inline(never)
+    private mutating func appendElsewhere(_ key: UInt64, _ value: Value) {
+        self.makeRoom()
         self.span &+= 1
         self.count &+= 1
         self.element(self.span &- 1).initialize(to: Element(word: key << 1 | 1, value: value))
@@ -145,6 +155,30 @@ struct SparseRing<Value>: ~Copyable {
     /// Removes the value under `key`; nil if it is not present.
     @inline(__always)
     mutating func remove(_ key: UInt64) -> Value? {
+        if let storage = self.storage, self.span > 0 {
+            let element = storage + self.head
+            if element.pointee.word == key << 1 | 1 {
+                return self.takeFirst(element)
+            }
+        }
+        return self.removeElsewhere(key)
+    }
+
+    /// Removes the first element of a small ring, which is present.
+    @inline(__always)
+    private mutating func takeFirst(_ element: UnsafeMutablePointer<Element>) -> Value {
+        let value = element.pointee.value
+        self.count &-= 1
+        self.head = (self.head &+ 1) & self.mask
+        self.span &-= 1
+        if self.span != self.count {
+            self.skipHoles()
+        }
+        return value
+    }
+
+    @inline(never)
+    private mutating func removeElsewhere(_ key: UInt64) -> Value? {
         guard let index = self.index(of: key) else { return nil }
         let element = self.element(index)
         element.pointee.word &= ~1
@@ -158,10 +192,27 @@ struct SparseRing<Value>: ~Copyable {
         return value
     }
 
+    /// The first value and its key; nil when there is none.
+    @inline(__always)
+    var first: (key: UInt64, value: Value)? {
+        guard self.count > 0 else { return nil }
+        let element = self.element(0)
+        return (element.pointee.key, element.pointee.value)
+    }
+
     /// Removes and returns the first value.
     @inline(__always)
     mutating func removeFirst() -> (key: UInt64, value: Value)? {
         guard self.count > 0 else { return nil }
+        if let storage = self.storage {
+            let element = storage + self.head
+            return (element.pointee.key, self.takeFirst(element))
+        }
+        return self.removeFirstElsewhere()
+    }
+
+    @inline(never)
+    private mutating func removeFirstElsewhere() -> (key: UInt64, value: Value)? {
         let element = self.element(0)
         element.pointee.word &= ~1
         let result = (element.pointee.key, element.pointee.value)
@@ -180,7 +231,6 @@ struct SparseRing<Value>: ~Copyable {
         }
     }
 
-    @inline(__always)
     private mutating func skipHoles() {
         while self.span > 0 && !self.element(0).pointee.isPresent {
             // Of a large ring the mask is all ones.

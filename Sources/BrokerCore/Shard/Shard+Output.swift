@@ -96,36 +96,40 @@ extension Shard {
     }
 
     /// Writes content header and body of a stored message in frames the client accepts.
-    @inline(__always)
     func writeContent(
         _ connection: UnsafeMutablePointer<ConnectionState>,
         channel: UInt16,
         _ message: MessageView
     ) {
-        let properties = message.properties
+        let size = self.contentSize(connection, message)
+        let out = self.reserve(connection, size)
+        self.encodeContent(out, channel: channel, message, size)
+        self.commit(connection, size)
+        self.writeLongBody(connection, channel, message)
+    }
+
+    /// Octets of a message's content header frame, and of its body frame if there is just one.
+    @inline(__always)
+    func contentSize(_ connection: UnsafeMutablePointer<ConnectionState>, _ message: MessageView) -> Int {
+        let headerSize = 7 &+ 12 &+ message.propertiesSize &+ 1
+        let hasOneBody = message.bodySize > 0 && message.bodySize <= connection.pointee.maxPayload
+        return headerSize &+ (hasOneBody ? 8 &+ message.bodySize : 0)
+    }
+
+    /// Writes as many octets of a message's content as ``contentSize(_:_:)`` says.
+    @inline(__always)
+    func encodeContent(_ out: UnsafeMutableRawPointer, channel: UInt16, _ message: MessageView, _ size: Int) {
         let propertiesSize = message.propertiesSize
-        let body = message.body
-        let bodySize = message.bodySize
-        let headerSize = 7 &+ 12 &+ propertiesSize &+ 1
-        let maxPayload = connection.pointee.maxPayload
-        // Header and a body that fits into one frame together, which is the usual case.
-        let isSingle = bodySize > 0 && bodySize <= maxPayload
-        let size = headerSize &+ (isSingle ? 8 &+ bodySize : 0)
-        var out = self.reserve(connection, size)
         out.storeBytes(of: FrameType.header, as: UInt8.self)
         out.storeBytes(of: channel.bigEndian, toByteOffset: 1, as: UInt16.self)
         out.storeBytes(of: UInt32(truncatingIfNeeded: 12 &+ propertiesSize).bigEndian, toByteOffset: 3, as: UInt32.self)
         out.storeBytes(of: UInt32(60 << 16).bigEndian, toByteOffset: 7, as: UInt32.self)
-        out.storeBytes(of: UInt64(truncatingIfNeeded: bodySize).bigEndian, toByteOffset: 11, as: UInt64.self)
-        Bytes.copy(out + 19, properties, propertiesSize)
+        out.storeBytes(of: UInt64(truncatingIfNeeded: message.bodySize).bigEndian, toByteOffset: 11, as: UInt64.self)
+        Bytes.copy(out + 19, message.properties, propertiesSize)
         out.storeBytes(of: FrameLimits.frameEnd, toByteOffset: 19 &+ propertiesSize, as: UInt8.self)
-        if isSingle {
-            out += headerSize
-            self.writeBodyFrame(out, channel, body, bodySize)
-        }
-        self.commit(connection, size)
-        if bodySize > maxPayload {
-            self.writeLongBody(connection, channel, body, bodySize, maxPayload)
+        let headerSize = 20 &+ propertiesSize
+        if size > headerSize {
+            self.writeBodyFrame(out + headerSize, channel, message.body, message.bodySize)
         }
     }
 
@@ -143,14 +147,26 @@ extension Shard {
         out.storeBytes(of: FrameLimits.frameEnd, toByteOffset: 7 &+ size, as: UInt8.self)
     }
 
+    /// Writes the body of a message that needs several frames.
+    @inline(__always)
+    func writeLongBody(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ channel: UInt16,
+        _ message: MessageView
+    ) {
+        if message.bodySize > connection.pointee.maxPayload {
+            self.writeBodyInPieces(connection, channel, message.body, message.bodySize)
+        }
+    }
+
     @inline(never)
-    private func writeLongBody(
+    private func writeBodyInPieces(
         _ connection: UnsafeMutablePointer<ConnectionState>,
         _ channel: UInt16,
         _ body: UnsafeRawPointer,
-        _ bodySize: Int,
-        _ maxPayload: Int
+        _ bodySize: Int
     ) {
+        let maxPayload = connection.pointee.maxPayload
         var offset = 0
         while offset < bodySize {
             let piece = min(maxPayload, bodySize - offset)

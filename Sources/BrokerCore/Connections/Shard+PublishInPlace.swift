@@ -1,0 +1,196 @@
+internal import AMQPProtocol
+
+/// `basic.publish` whose frames lie in the read buffer whole: the way nearly every message comes.
+///
+/// Whole is: method, content header and at most one body frame. A publisher that says the same exchange and key as last
+/// time is recognised by its method frame alone.
+extension Shard {
+    /// What stands behind the method frame of a publish.
+    private struct ContentInPlace {
+        /// Octets of the content header's payload.
+        var headerSize = 0
+        var bodySize = 0
+        /// Octets of all frames of the content; 0 when they are not whole, or not as usual.
+        var size = 0
+    }
+
+    /// Handles a publish that lies in the read buffer whole and needs nothing unusual.
+    ///
+    /// Returns the octets of its frames, or 0: then the frames are walked one by one.
+    @inline(__always)
+    func publishInPlace(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ base: UnsafeRawPointer,
+        _ count: Int
+    ) -> Int {
+        if let channel = connection.pointee.lastChannel {
+            let frameSize = channel.pointee.route.frameSize
+            if frameSize > 0, count > frameSize, channel.pointee.route.matchesFrame(base, version: self.routeEpoch),
+                let queue = channel.pointee.route.localQueue, self.canPublish(channel)
+            {
+                let content = self.contentInPlace(connection, channel, base + frameSize, count &- frameSize)
+                guard content.size > 0 else { return 0 }
+                // The frame's overhead, two numbers of the method, a reserved one and the flags are not names.
+                return self.publishInPlace(
+                    channel,
+                    names: base + 13,
+                    namesSize: frameSize &- 15,
+                    base + frameSize,
+                    content,
+                    to: queue
+                )
+            }
+        }
+        return self.publishAnywhereInPlace(connection, base, count)
+    }
+
+    /// ``publishInPlace(_:_:_:)`` for what is not the same as last time.
+    @inline(never)
+    private func publishAnywhereInPlace(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ base: UnsafeRawPointer,
+        _ count: Int
+    ) -> Int {
+        // Method frame: 7 + 4 ids + 2 ticket + two short strings + 1 bits + 1 end; header frame: at least 7 + 14 + 1.
+        guard count >= 39, base.load(as: UInt8.self) == FrameType.method,
+            base.loadUnaligned(fromByteOffset: 7, as: UInt32.self) == BasicPublish.id.rawValue.bigEndian
+        else { return 0 }
+        let number = UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 1, as: UInt16.self))
+        let methodSize = Int(UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 3, as: UInt32.self)))
+        guard methodSize <= 4 + 2 + 512 + 1, count >= methodSize &+ 8 &+ 22 else { return 0 }
+        let exchangeSize = Int(base.load(fromByteOffset: 13, as: UInt8.self))
+        guard 14 &+ exchangeSize < methodSize &+ 7 else { return 0 }
+        let keySize = Int(base.load(fromByteOffset: 14 &+ exchangeSize, as: UInt8.self))
+        let namesSize = 2 &+ exchangeSize &+ keySize
+        guard methodSize == 4 &+ 2 &+ namesSize &+ 1,
+            base.load(fromByteOffset: 13 &+ namesSize, as: UInt8.self) == 0,
+            base.load(fromByteOffset: 14 &+ namesSize, as: UInt8.self) == FrameLimits.frameEnd
+        else { return 0 }
+        let frameSize = methodSize &+ 8
+        guard let channel = self.publishingChannel(connection, number) else { return 0 }
+        let content = self.contentInPlace(connection, channel, base + frameSize, count &- frameSize)
+        guard content.size > 0 else { return 0 }
+        return self.publishInPlace(
+            channel,
+            names: base + 13,
+            namesSize: namesSize,
+            base + frameSize,
+            content,
+            to: nil
+        )
+    }
+
+    /// Looks at the frames behind the method frame of a publish on `channel`.
+    @inline(__always)
+    private func contentInPlace(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ header: UnsafeRawPointer,
+        _ count: Int
+    ) -> ContentInPlace {
+        let number = channel.pointee.number.bigEndian
+        guard count >= 22, header.load(as: UInt8.self) == FrameType.header,
+            header.loadUnaligned(fromByteOffset: 1, as: UInt16.self) == number,
+            header.loadUnaligned(fromByteOffset: 7, as: UInt32.self) == UInt32(60 << 16).bigEndian
+        else { return ContentInPlace() }
+        let headerSize = Int(UInt32(bigEndian: header.loadUnaligned(fromByteOffset: 3, as: UInt32.self)))
+        let maxPayload = connection.pointee.maxPayload
+        guard headerSize >= 14, headerSize <= maxPayload, count >= headerSize &+ 8,
+            header.load(fromByteOffset: headerSize &+ 7, as: UInt8.self) == FrameLimits.frameEnd
+        else { return ContentInPlace() }
+        let bodySize64 = UInt64(bigEndian: header.loadUnaligned(fromByteOffset: 11, as: UInt64.self))
+        guard bodySize64 <= UInt64(maxPayload), bodySize64 <= self.settings.maxMessageBytes else {
+            return ContentInPlace()
+        }
+        let bodySize = Int(bodySize64)
+        var size = headerSize &+ 8
+        if bodySize > 0 {
+            let body = header + size
+            size &+= 8 &+ bodySize
+            guard count >= size, body.load(as: UInt8.self) == FrameType.body,
+                body.loadUnaligned(fromByteOffset: 1, as: UInt16.self) == number,
+                UInt32(bigEndian: body.loadUnaligned(fromByteOffset: 3, as: UInt32.self))
+                    == UInt32(truncatingIfNeeded: bodySize),
+                body.load(fromByteOffset: 7 &+ bodySize, as: UInt8.self) == FrameLimits.frameEnd
+            else { return ContentInPlace() }
+        }
+        return ContentInPlace(headerSize: headerSize, bodySize: bodySize, size: size)
+    }
+
+    /// Publishes a message whose names and content have been looked at, to `queue` if that is known to be the only one.
+    ///
+    /// Returns the octets of all its frames, or 0 if its properties are malformed.
+    @inline(__always)
+    private func publishInPlace(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        names: UnsafeRawPointer,
+        namesSize: Int,
+        _ header: UnsafeRawPointer,
+        _ content: ContentInPlace,
+        to queue: UnsafeMutablePointer<QueueState>?
+    ) -> Int {
+        let propertiesSize = content.headerSize &- 12
+        // No property at all, or just a delivery mode, is read here; anything else is scanned (and refused) properly.
+        let flags = UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self))
+        var deliveryMode: UInt8 = 0
+        if flags == 0x1000 && propertiesSize == 3 {
+            deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
+        } else if flags != 0 || propertiesSize != 2 {
+            let properties = UnsafeRawBufferPointer(start: header + 19, count: propertiesSize)
+            guard let scanned = Self.scanDeliveryMode(properties) else { return 0 }
+            deliveryMode = scanned
+        }
+        var message = IncomingMessage(
+            names: names,
+            namesSize: namesSize,
+            properties: header + 19,
+            propertiesSize: propertiesSize,
+            body: header + (content.headerSize &+ 15),
+            bodySize: content.bodySize,
+            isMandatory: false,
+            propertyFlags: flags,
+            deliveryMode: deliveryMode,
+            contentFrames: header
+        )
+        if let queue, flags & Self.specialProperties == 0 {
+            _ = self.publishAgain(message, to: queue, on: channel)
+        } else {
+            _ = self.publish(&message, on: channel)
+        }
+        if !self.localCommands.isEmpty {
+            self.runLocalCommands()
+        }
+        return namesSize &+ 15 &+ content.size
+    }
+
+    /// Validates properties; their delivery mode (0 if absent), or nil if they are malformed.
+    @inline(never)
+    private static func scanDeliveryMode(_ properties: UnsafeRawBufferPointer) -> UInt8? {
+        (try? PropertyScan.scan(properties))?.deliveryMode
+    }
+
+    /// The channel `number`, if a publish on it can be handled at once.
+    @inline(__always)
+    private func publishingChannel(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ number: UInt16
+    ) -> UnsafeMutablePointer<ChannelState>? {
+        var channel = connection.pointee.lastChannel
+        if channel == nil || channel?.pointee.number != number {
+            channel = connection.pointee.channels[number]
+            connection.pointee.lastChannel = channel
+        }
+        guard !self.isAlarmed, let channel, channel.pointee.phase == .open, !channel.pointee.isWaiting,
+            channel.pointee.content.phase == .idle, connection.pointee.pause.isEmpty
+        else { return nil }
+        return channel
+    }
+
+    /// Whether a publish on a channel that is not a transaction's can be handled at once.
+    @inline(__always)
+    private func canPublish(_ channel: UnsafeMutablePointer<ChannelState>) -> Bool {
+        !self.isAlarmed && channel.pointee.phase == .open && !channel.pointee.isWaiting
+            && channel.pointee.content.phase == .idle && channel.pointee.mode != .transaction
+            && channel.pointee.connection.pointee.pause.isEmpty
+    }
+}
