@@ -83,6 +83,14 @@ final class DurableLog: Sendable {
                 "\(damage.file) is \(what) at octet \(damage.offset): \(damage.lostBytes) octets lost\(rest)\(kept)"
             )
         }
+        if let tail = report.tornTail {
+            logger.warning(
+                """
+                \(tail.file) ends at octet \(tail.offset): \(tail.bytes) octets behind it are no whole commit, and are left \
+                out; it was being written when the process ended, unless the file is damaged
+                """
+            )
+        }
         for (queue, count) in state.strays.sorted(by: { $0.key < $1.key }) where !report.damages.isEmpty {
             logger.error(
                 """

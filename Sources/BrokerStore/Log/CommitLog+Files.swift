@@ -10,6 +10,8 @@ struct HeldFile {
 struct SpareFile {
     /// The number in its name.
     let sequence: UInt64
+    /// Whether it is known to hold nothing but zeros.
+    let isZeros: Bool
 }
 
 /// The file that is written to.
@@ -19,6 +21,8 @@ struct CurrentFile {
     let capacity: UInt64
     /// Where the next record goes.
     var end: UInt64
+    /// Whether it held nothing but zeros when it was taken.
+    var wasZeros = false
 
     /// Octets that fit.
     var room: UInt64 { self.capacity - self.end }
@@ -59,7 +63,8 @@ extension CommitLog {
             identity: self.options.identity,
             sequence: next.sequence,
             firstPosition: self.writtenPosition,
-            capacity: next.capacity
+            capacity: next.capacity,
+            wasZeros: next.wasZeros
         )
         try next.file.write(header.encoded, at: 0)
         do throws(StoreError) {
@@ -99,7 +104,7 @@ extension CommitLog {
             try self.files.rename(path, to: self.path(LogFileName.spare(sequence)))
             try self.syncNames()
             self.unfinishedSpare = nil
-            self.spares.append(SpareFile(sequence: sequence))
+            self.spares.append(SpareFile(sequence: sequence, isZeros: true))
             return false
         } catch {
             self.unfinishedSpare = nil
@@ -147,7 +152,9 @@ extension CommitLog {
         let sequence = self.nextSequence
         let name = LogFileName.log(sequence)
         let file: any StoreFile
+        var wasZeros = true
         if capacity == self.options.fileBytes, let spare = self.spares.first {
+            wasZeros = spare.isZeros
             let path = self.path(LogFileName.spare(spare.sequence))
             try self.files.rename(path, to: self.path(name))
             self.spares.removeFirst()
@@ -155,7 +162,13 @@ extension CommitLog {
         } else {
             file = try self.makeFile(name, capacity: capacity)
         }
-        return CurrentFile(file: file, sequence: sequence, capacity: capacity, end: UInt64(LogFileHeader.size))
+        return CurrentFile(
+            file: file,
+            sequence: sequence,
+            capacity: capacity,
+            end: UInt64(LogFileHeader.size),
+            wasZeros: wasZeros
+        )
     }
 
     /// Makes a file and gives it its name when its size is durable, so that no file of a log is ever too short.
@@ -211,7 +224,7 @@ extension CommitLog {
             let path = self.path(LogFileName.log(oldest.sequence))
             if oldest.capacity == self.options.fileBytes, self.spares.count < self.options.spareFiles {
                 try self.files.rename(path, to: self.path(LogFileName.spare(oldest.sequence)))
-                self.spares.append(SpareFile(sequence: oldest.sequence))
+                self.spares.append(SpareFile(sequence: oldest.sequence, isZeros: false))
             } else {
                 try self.files.remove(path)
             }

@@ -97,7 +97,7 @@ struct LogRecovery {
     private func takeSpare(_ sequence: UInt64, _ path: String) throws(StoreError) {
         let size = try self.log.files.open(path, .readOnly).size()
         if size == self.log.options.fileBytes, self.log.spares.count < self.log.options.spareFiles {
-            self.log.spares.append(SpareFile(sequence: sequence))
+            self.log.spares.append(SpareFile(sequence: sequence, isZeros: false))
         } else {
             try self.log.files.remove(path)
         }
@@ -244,7 +244,7 @@ struct LogRecovery {
             if let gap, let known { self.end = known + gap }
         } else if file.size == self.log.options.fileBytes, self.log.spares.count < self.log.options.spareFiles {
             try self.log.files.rename(path, to: self.log.path(LogFileName.spare(file.sequence)))
-            self.log.spares.append(SpareFile(sequence: file.sequence))
+            self.log.spares.append(SpareFile(sequence: file.sequence, isZeros: false))
         } else {
             try self.log.files.remove(path)
         }
@@ -337,10 +337,16 @@ struct LogRecovery {
         validEnd: Int?
     ) throws(StoreError) {
         let claimed = scan.claimedSize(at: offset).map { offset + $0 } ?? offset
-        let end = max(offset, validEnd ?? offset, claimed)
+        // In a file that was used before, there are records of that time.
+        let written = file.header?.wasZeros == true ? self.buffer.lastNonzero(from: offset) : nil
+        let end = max(offset, validEnd ?? offset, claimed, written.map { $0 + 1 } ?? offset)
         guard end > offset else { return }
         try file.file.fillWithZeros(from: UInt64(offset), to: UInt64(end))
-        self.report.tornBytes += UInt64(end - offset)
+        self.report.tornTail = RecoveryReport.TornTail(
+            file: self.log.path(file.name),
+            offset: UInt64(offset),
+            bytes: UInt64(end - offset)
+        )
     }
 
     // MARK: Damage and the end
@@ -418,8 +424,19 @@ private final class RecoveryBuffer {
         self.count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: self.block[..<count]), at: 0)
     }
 
-    func isZero(from offset: Int) -> Bool {
-        self.count <= offset || self.bytes[offset...].allSatisfy { $0 == 0 }
+    func isZero(from offset: Int) -> Bool { self.lastNonzero(from: offset) == nil }
+
+    /// Where the last octet that is not zero is, at or after an offset.
+    func lastNonzero(from offset: Int) -> Int? {
+        let bytes = self.bytes
+        var end = self.count
+        // By words: most of a file may be empty.
+        while end - 8 >= offset, bytes.loadUnaligned(fromByteOffset: end - 8, as: UInt64.self) == 0 { end -= 8 }
+        while end > offset {
+            end -= 1
+            if bytes[end] != 0 { return end }
+        }
+        return nil
     }
 }
 

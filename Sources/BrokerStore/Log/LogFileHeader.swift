@@ -12,6 +12,8 @@ struct LogFileHeader: Equatable {
     var firstPosition: UInt64
     /// Octets of the whole file, this header included.
     var capacity: UInt64
+    /// Whether it was known to hold nothing but zeros before: what is behind the records then was written here.
+    var wasZeros = false
 
     /// Octets before the first record.
     static let size = 1024
@@ -36,7 +38,8 @@ struct LogFileHeader: Equatable {
     var encoded: [UInt8] {
         var copy: [UInt8] = []
         for word in [
-            Self.magic, UInt64(Self.version), self.identity, self.sequence, self.firstPosition, self.capacity, 0,
+            Self.magic, UInt64(Self.version), self.identity, self.sequence, self.firstPosition, self.capacity,
+            self.wasZeros ? 1 : 0,
         ] {
             copy.append(littleEndian: word)
         }
@@ -62,7 +65,8 @@ struct LogFileHeader: Equatable {
             identity: copy.littleEndian64(at: 16),
             sequence: copy.littleEndian64(at: 24),
             firstPosition: copy.littleEndian64(at: 32),
-            capacity: copy.littleEndian64(at: 40)
+            capacity: copy.littleEndian64(at: 40),
+            wasZeros: copy.littleEndian64(at: 48) & 1 == 1
         )
         guard header.firstPosition < self.bound, header.capacity < self.bound else { return .invalid }
         return .valid(header)

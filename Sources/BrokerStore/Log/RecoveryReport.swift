@@ -24,6 +24,26 @@ public struct RecoveryReport: Equatable, Sendable {
         }
     }
 
+    /// Octets behind the last whole commit of the last file.
+    ///
+    /// Nothing tells a commit that was being written when the process ended, hence never confirmed, from damage that
+    /// reaches to the end.
+    public struct TornTail: Equatable, Sendable {
+        /// The path of the file.
+        public let file: String
+        /// Where the log ends now.
+        public let offset: UInt64
+        /// Octets that were cut.
+        public let bytes: UInt64
+
+        /// Describes a tail.
+        public init(file: String, offset: UInt64, bytes: UInt64) {
+            self.file = file
+            self.offset = offset
+            self.bytes = bytes
+        }
+    }
+
     /// Records that were handed to the caller.
     public internal(set) var records = 0
 
@@ -39,8 +59,8 @@ public struct RecoveryReport: Equatable, Sendable {
     /// Where the next record will stand.
     public internal(set) var end = LogPosition.start
 
-    /// Octets cut from the tail: a commit that was being written, hence never confirmed, when the process ended.
-    public internal(set) var tornBytes: UInt64 = 0
+    /// What was cut from the tail; nil when the log ends where a commit does.
+    public internal(set) var tornTail: TornTail?
 
     /// Damage to committed octets, in the order of the log.
     public internal(set) var damages: [Damage] = []

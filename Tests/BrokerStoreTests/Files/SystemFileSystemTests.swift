@@ -100,7 +100,7 @@ import Testing
             let expected = [16, 1000, 3000].map { LogWorkbench.payload($0, UInt64(number)) }
             #expect(Array(payloads[(number * 3)..<(number * 3 + 3)]) == expected)
         }
-        #expect(report.damages == [] && report.tornBytes == 0)
+        #expect(report.damages == [] && report.tornTail == nil)
         #expect(report.end == second.endPosition)
         try second.release(upTo: second.endPosition)
         #expect(second.heldBytes == 3 << 16)

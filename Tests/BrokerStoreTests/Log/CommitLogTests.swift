@@ -23,7 +23,7 @@ import Testing
         try bench.reopen()
         #expect(bench.recovered == expected)
         #expect(bench.report.end == end)
-        #expect(bench.report.damages == [] && bench.report.tornBytes == 0)
+        #expect(bench.report.damages == [] && bench.report.tornTail == nil)
     }
 
     @Test func stagedOnlyIsNotWritten() throws {

@@ -96,7 +96,13 @@ import Testing
         bench.disk.setContent(of: LogWorkbench.path(1), bytes)
         try bench.reopen()
         #expect(bench.recovered == expected)
-        #expect(bench.report.tornBytes == UInt64(3 * LogWorkbench.size(8)))
+        #expect(bench.report.damages == [])
+        let tail = RecoveryReport.TornTail(
+            file: LogWorkbench.path(1),
+            offset: 1024 + commit[0].position,
+            bytes: UInt64(3 * LogWorkbench.size(8))
+        )
+        #expect(bench.report.tornTail == tail)
         // A record of the size of the one that was hit: those behind it were where they are now.
         expected += try bench.commit(8)
         try bench.reopen()
@@ -200,7 +206,29 @@ import Testing
         let expected = try bench.commit(500, 500, 500, 500, 500, 500) + bench.commit(500)
         try bench.reopen()
         #expect(bench.recovered.suffix(7) == expected[...])
-        #expect(bench.report.damages == [] && bench.report.tornBytes == 0)
+        #expect(bench.report.damages == [] && bench.report.tornTail == nil)
+    }
+
+    /// What is there, but not where a record can be, is no end like any other.
+    @Test(arguments: [1, 8, 13]) func recordsThatWereShiftedAreTold(_ count: Int) throws {
+        var bench = try LogWorkbench()
+        let expected = try bench.commit(8)
+        let lost = try bench.commit(8) + bench.commit(300)
+        let path = LogWorkbench.path(1)
+        let bytes = try #require(bench.disk.content(of: path))
+        let place = 1024 + Int(lost[0].position)
+        var shifted = bytes
+        shifted.insert(contentsOf: [UInt8](repeating: 0xA5, count: count), at: place)
+        bench.disk.setContent(of: path, Array(shifted.prefix(bytes.count)))
+        try bench.reopen()
+        #expect(bench.recovered == expected)
+        let octets = lost.reduce(0) { $0 + LogWorkbench.size($1.payload.count) }
+        let tail = try #require(bench.report.tornTail)
+        #expect(tail.file == path && tail.offset == UInt64(place))
+        // Records are filled up with zeros.
+        #expect((octets - 7 + count...octets + count).contains(Int(tail.bytes)))
+        try bench.reopen()
+        #expect(bench.report.tornTail == nil, "it is told once")
     }
 
     /// Somebody who publishes whole log records as message bodies gains nothing when damage makes the search look inside.
