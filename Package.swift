@@ -55,11 +55,15 @@ let package = Package(
 
         .target(name: "CMalloc"),
 
+        // MARK: Command line: what `martlet ctl` and the broker say to each other, and the client.
+        .target(name: "PlainJSON", swiftSettings: strict),
+        .target(name: "MartletCtl", dependencies: ["PlainJSON"], swiftSettings: strict),
+
         // MARK: Server: sockets, TLS, event loops.
         .target(
             name: "BrokerServer",
             dependencies: [
-                "AMQPProtocol", "BrokerCore", "BrokerStore", "CMalloc",
+                "AMQPProtocol", "BrokerCore", "BrokerStore", "CMalloc", "PlainJSON",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -74,7 +78,7 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "BrokerServer", "MartletPerf",
+                "BrokerServer", "MartletCtl", "MartletPerf",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
@@ -133,7 +137,7 @@ let package = Package(
         .testTarget(
             name: "BrokerServerTests",
             dependencies: [
-                "BrokerServer", "BrokerCore", "BrokerSimulation", "AMQPProtocol",
+                "BrokerServer", "BrokerCore", "BrokerSimulation", "AMQPProtocol", "PlainJSON",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -141,6 +145,15 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             resources: [.copy("Fixtures")],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "PlainJSONTests", dependencies: ["PlainJSON"], swiftSettings: strict),
+        .testTarget(
+            name: "MartletCtlTests",
+            dependencies: [
+                "MartletCtl", "PlainJSON", "BrokerServer",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(

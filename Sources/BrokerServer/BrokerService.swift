@@ -17,6 +17,7 @@ public actor BrokerService: Service {
     private let failures: AsyncStream<String>
     private let failing: AsyncStream<String>.Continuation
     private var listeners: [any Channel] = []
+    private var control: ControlListener?
 
     /// Makes the service; `onReady` is called once it listens, with plain listeners first.
     public init(
@@ -72,6 +73,7 @@ public actor BrokerService: Service {
         self.shards = shards
         do {
             let bound = try await self.listen(shards, tls)
+            await self.openControl(shards)
             self.onReady(bound)
             return bound
         } catch {
@@ -105,6 +107,16 @@ public actor BrokerService: Service {
         return bound
     }
 
+    /// Lets `martlet ctl` in; a broker without it serves all the same.
+    private func openControl(_ shards: ShardDirectory) async {
+        guard let path = self.options.controlSocket else { return }
+        do throws(StartFailure) {
+            self.control = try await ControlListener.open(path, on: shards.group, for: shards, logger: self.logger)
+        } catch {
+            self.logger.warning("martlet ctl cannot reach this broker: \(error)")
+        }
+    }
+
     /// Stops accepting, says goodbye to all clients and ends the loops.
     public func stop() async {
         guard let shards = self.shards else { return }
@@ -113,6 +125,8 @@ public actor BrokerService: Service {
             try? await listener.close().get()
         }
         self.listeners = []
+        await self.control?.close()
+        self.control = nil
         await shards.stop()
         try? await shards.group.shutdownGracefully()
     }

@@ -13,6 +13,8 @@ public struct ServerOptions: Sendable {
     public var shards: Int = 1
     /// Where durable things are kept; nil keeps everything in memory.
     public var dataDirectory: String?
+    /// Path of the UNIX socket for `martlet ctl`; nil for none.
+    public var controlSocket: String?
     /// Free octets of the data directory's file system below which publishers are blocked.
     public var diskFreeLimitBytes: UInt64 = 50_000_000
     /// When what was confirmed is on the disk.

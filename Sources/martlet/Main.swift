@@ -32,6 +32,9 @@ struct Main {
         if arguments.first == PerfCommand.configuration.commandName {
             await self.run(PerfCommand.self, Array(arguments.dropFirst())) { PerfCommand.exit(withError: $0) }
         }
+        if arguments.first == CtlCommand.configuration.commandName {
+            exit(CtlCommand.run(Array(arguments.dropFirst())))
+        }
         await self.run(MartletCommand.self, arguments) { error in
             guard MartletCommand.exitCode(for: error) == .validationFailure else {
                 MartletCommand.exit(withError: error)

@@ -10,6 +10,7 @@ struct MartletCommand: AsyncParsableCommand {
         abstract: "A message broker for AMQP 0-9-1 clients.",
         usage: """
             martlet [options]
+            martlet ctl <command> [options]
             martlet perf [options]
             """,
         discussion: """
@@ -37,7 +38,7 @@ struct MartletCommand: AsyncParsableCommand {
               2  the configuration makes no sense
             """,
         version: "martlet \(ServerOptions.version)",
-        subcommands: [PerfCommand.self]
+        subcommands: [CtlCommand.self, PerfCommand.self]
     )
 
     @OptionGroup(title: "Where to listen")
@@ -153,6 +154,17 @@ struct ResourceOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
+            UNIX socket for martlet ctl, which only this user and root can open; none for no socket. (default: ctl.sock in \
+            the data directory; with --ephemeral none)
+            """,
+            valueName: "path"
+        )
+    )
+    var ctlSocket: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
             When what is confirmed is on the disk: always (before it is confirmed; survives a loss of power), interval \
             (--sync-interval later at most) or never (when the system likes; survives the end of the process). \
             (default: always)
@@ -194,6 +206,7 @@ struct ResourceOptions: ParsableArguments {
     func collect(into flags: inout [Setting: ConfigValue]) {
         flags.set(.dataDirectory, self.dataDir)
         flags.set(.ephemeral, self.ephemeral)
+        flags.set(.controlSocket, self.ctlSocket)
         flags.set(.shards, self.shards)
         flags.set(.memoryLimit, self.memoryLimit)
         flags.set(.diskFreeLimit, self.diskFreeLimit)

@@ -1,4 +1,5 @@
 internal import BrokerServer
+internal import MartletCtl
 
 /// Everything `martlet` needs to serve, after flags, environment, file and defaults have been put together.
 struct ServeConfiguration {
@@ -12,6 +13,8 @@ struct ServeConfiguration {
     static let defaultMemoryLimit = "40%"
     /// Milliseconds between two syncs with `--sync interval`.
     static let defaultSyncInterval = 1_000
+    /// The word for no socket.
+    static let noControlSocket = "none"
     /// Port of AMQP over TLS when only certificate and key are given.
     static let defaultTLSPort: UInt16 = 5671
 
@@ -52,6 +55,7 @@ struct ServeConfiguration {
             self.dataDirectory = defaultDirectory
         }
         self.server.dataDirectory = self.isEphemeral ? nil : self.dataDirectory
+        self.server.controlSocket = try Self.controlSocket(sources, self.server.dataDirectory)
         self.server.sync = try Self.sync(sources)
         self.logThreshold = try sources.choice(.logLevel, of: LogThreshold.self) ?? .info
         self.logFormat = try sources.choice(.logFormat, of: LogFormat.self) ?? .text
@@ -100,6 +104,17 @@ struct ServeConfiguration {
             }
             return word == .always ? .always : .never
         }
+    }
+
+    /// Where `martlet ctl` finds the broker; in the data directory if nothing else is said.
+    private static func controlSocket(
+        _ sources: ConfigurationSources,
+        _ dataDirectory: String?
+    ) throws(StartFailure) -> String? {
+        guard let path = try sources.text(.controlSocket) else {
+            return dataDirectory.map { ControlCommandLine.socket(in: $0) }
+        }
+        return path == Self.noControlSocket ? nil : path
     }
 
     private static func tls(_ sources: ConfigurationSources) throws(StartFailure) -> TLSOptions? {

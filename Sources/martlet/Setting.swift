@@ -12,6 +12,7 @@ enum Setting: String, CaseIterable {
     case shards
     case dataDirectory = "data-dir"
     case ephemeral
+    case controlSocket = "ctl-socket"
     case logLevel = "log.level"
     case logFormat = "log.format"
     case memoryLimit = "memory-limit"

@@ -47,7 +47,8 @@ import Testing
     @Test func everySettingHasItsFlag() throws {
         let arguments = [
             "--listen", "127.0.0.1", "--port", "1", "--tls-port", "2", "--tls-cert", "c", "--tls-key", "k", "--tls-ca",
-            "a", "--tls-verify-peer", "--shards", "1", "--data-dir", "d", "--ephemeral", "--log-level", "info",
+            "a", "--tls-verify-peer", "--shards", "1", "--data-dir", "d", "--ephemeral",
+            "--ctl-socket", "s", "--log-level", "info",
             "--log-format", "text", "--memory-limit", "40%", "--disk-free-limit", "1", "--sync", "always",
             "--sync-interval", "1", "--max-message-size", "1", "--heartbeat", "1", "--channel-max", "1",
             "--consumer-max-per-channel", "1", "--frame-max", "4096", "--default-user", "u",

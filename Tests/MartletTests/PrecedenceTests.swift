@@ -101,6 +101,14 @@ import Testing
             look: { "\($0.isEphemeral)" }
         ),
         Row(
+            setting: .controlSocket,
+            file: (#""/file.sock""#, "/file.sock"),
+            environment: ("/environment.sock", "/environment.sock"),
+            flag: (["--ctl-socket", "none"], "none"),
+            byDefault: "/default/ctl.sock",
+            look: { $0.server.controlSocket ?? "none" }
+        ),
+        Row(
             setting: .logLevel,
             file: (#""debug""#, "debug"),
             environment: ("warning", "warning"),

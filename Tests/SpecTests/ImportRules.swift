@@ -16,11 +16,15 @@ struct ImportRules {
         "AMQPProtocol": Rule(others: []),
         "BrokerCore": Rule(ours: ["AMQPProtocol"], others: ["DequeModule"]),
         "BrokerStore": Rule(ours: ["CChecksum"], others: ["Darwin", "Glibc", "Musl", "Synchronization"]),
-        "BrokerServer": Rule(ours: ["AMQPProtocol", "BrokerCore", "BrokerStore", "CMalloc"], usesNIO: true),
+        "BrokerServer": Rule(
+            ours: ["AMQPProtocol", "BrokerCore", "BrokerStore", "CMalloc", "PlainJSON"],
+            usesNIO: true
+        ),
         "BrokerManagement": Rule(ours: ["AMQPProtocol", "BrokerCore"], usesFoundation: true),
         "BrokerSimulation": Rule(ours: ["AMQPProtocol", "BrokerCore", "BrokerStore"]),
         "MartletPerf": Rule(ours: ["AMQPProtocol"], usesNIO: true, usesFoundation: true),
-        "MartletCtl": Rule(usesFoundation: true),
+        "PlainJSON": Rule(others: []),
+        "MartletCtl": Rule(ours: ["PlainJSON"], others: ["Darwin", "Glibc", "Musl"]),
         "martlet": Rule(
             ours: ["BrokerManagement", "BrokerServer", "MartletCtl", "MartletPerf"],
             usesFoundation: true

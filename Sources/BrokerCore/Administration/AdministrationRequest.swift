@@ -2,7 +2,7 @@ public import AMQPProtocol
 
 /// Something an operator asks of the broker: by command line today, by HTTP tomorrow.
 ///
-/// The front end gives it to shard 0, or to every shard where ``isForAllShards`` says so, and gathers the answers.
+/// The front end gives it to the shards that ``place`` names, and gathers the answers.
 public enum AdministrationRequest: Sendable {
     /// A new policy, or another one with its name.
     case setPolicy(PolicyRequest, isOperator: Bool)
@@ -10,22 +10,54 @@ public enum AdministrationRequest: Sendable {
     case clearPolicy(virtualHost: String, name: String, isOperator: Bool)
     /// The policies of a virtual host, or of all.
     case listPolicies(virtualHost: String?, isOperator: Bool)
-    /// The queues of a virtual host, or of all, that live on the shard.
-    case listQueues(virtualHost: String?)
+    /// A page of the queues of a virtual host, or of all; the answer says where the next one begins.
+    case listQueues(virtualHost: String?, from: ListPosition = .start)
     /// The exchanges of a virtual host, or of all.
     case listExchanges(virtualHost: String?)
-    /// The bindings of a virtual host, or of all, those of the default exchange included.
-    case listBindings(virtualHost: String?)
+    /// A page of the bindings of a virtual host, or of all, those of the default exchange included.
+    case listBindings(virtualHost: String?, from: ListPosition = .start)
     /// The names of the virtual hosts.
     case listVirtualHosts
+    /// Copies of a virtual host's messages go to `amq.rabbitmq.trace`, or no longer; a restart ends it.
+    case setTracing(virtualHost: String, isOn: Bool)
+    /// The messages of a virtual host that wait for their time, those whose time comes first.
+    case listDelayedMessages(virtualHost: String, limit: Int)
+    /// A message that waits is dropped.
+    case cancelDelayedMessage(id: UInt64)
+    /// A message that waits gets another time.
+    case rescheduleDelayedMessage(id: UInt64, dueEpochMilliseconds: UInt64)
 
-    /// Whether every shard has a part of the answer.
-    public var isForAllShards: Bool {
+    /// Who has to do with it.
+    public var place: AdministrationPlace {
         switch self {
-        case .listQueues: true
-        case .setPolicy, .clearPolicy, .listPolicies, .listExchanges, .listBindings, .listVirtualHosts: false
+        case .setPolicy, .clearPolicy, .listPolicies, .listExchanges, .listVirtualHosts: .shard(0)
+        case .listQueues(_, let position), .listBindings(_, let position): .shard(position.shard)
+        case .setTracing, .listDelayedMessages, .cancelDelayedMessage, .rescheduleDelayedMessage: .everyShard
         }
     }
+}
+
+/// The shards that a request is for.
+public enum AdministrationPlace: Sendable, Equatable {
+    /// One of them.
+    case shard(Int)
+    /// All: each has a part of the answer.
+    case everyShard
+}
+
+/// How far a list has been told.
+///
+/// What is added or goes while a list is told may be in it or not; what stays is in it once.
+public struct ListPosition: Sendable, Hashable {
+    /// The shard whose queues are next.
+    public var shard: Int
+    /// The place of the queue there.
+    var slot: Int
+    /// How much of that queue has been told.
+    var item: Int
+
+    /// The beginning of a list.
+    public static let start = ListPosition(shard: 0, slot: 0, item: 0)
 }
 
 /// A policy as it is asked for.
@@ -69,14 +101,16 @@ public enum AdministrationAnswer: Sendable, Equatable {
     case failed(AdministrationFailure)
     /// Policies, those that count first in front.
     case policies([PolicySnapshot])
-    /// Queues by virtual host and name.
-    case queues([QueueSnapshot])
+    /// Queues, and where the next page begins.
+    case queues([QueueSnapshot], next: ListPosition?)
     /// Exchanges by virtual host and name.
     case exchanges([ExchangeSnapshot])
-    /// Bindings by virtual host.
-    case bindings([BindingSnapshot])
+    /// Bindings, and where the next page begins.
+    case bindings([BindingSnapshot], next: ListPosition?)
     /// Names.
     case names([String])
+    /// Messages that wait, those whose time comes first.
+    case delayedMessages([DelayedMessageInfo])
 }
 
 /// Why a request was not carried out.

@@ -6,21 +6,29 @@ public protocol BrokerAdministration: Sendable {
     func administer(_ request: AdministrationRequest) async -> AdministrationAnswer
 }
 
-extension AdministrationAnswer {
-    /// One answer out of those of all shards.
-    ///
-    /// The first failure counts. Lists are put in order, whichever shard had what.
-    public static func gather(_ answers: [AdministrationAnswer]) -> AdministrationAnswer {
-        for case .failed(let failure) in answers { return .failed(failure) }
-        guard let first = answers.first, answers.count > 1 else { return answers.first ?? .done }
-        switch first {
-        case .done, .failed, .policies, .exchanges, .bindings, .names:
-            return first
-        case .queues:
-            let queues = answers.flatMap { answer -> [QueueSnapshot] in
-                if case .queues(let queues) = answer { queues } else { [] }
-            }
-            return .queues(queues.sorted { ($0.virtualHost, $0.name) < ($1.virtualHost, $1.name) })
+extension AdministrationRequest {
+    /// One answer out of those of all shards that were asked.
+    public func gather(_ answers: [AdministrationAnswer]) -> AdministrationAnswer {
+        switch self {
+        case .cancelDelayedMessage, .rescheduleDelayedMessage:
+            // A message waits on one shard; the others know nothing of it.
+            if answers.contains(.done) { return .done }
+        case .listDelayedMessages(_, let limit):
+            if let all = Self.merge(answers, limit) { return all }
+        default: break
         }
+        for case .failed(let failure) in answers { return .failed(failure) }
+        return answers.first ?? .done
+    }
+
+    /// Messages of all shards in the order of their time; nil when a shard has refused.
+    private static func merge(_ answers: [AdministrationAnswer], _ limit: Int) -> AdministrationAnswer? {
+        var messages: [DelayedMessageInfo] = []
+        for answer in answers {
+            guard case .delayedMessages(let some) = answer else { return nil }
+            messages += some
+        }
+        messages.sort { ($0.dueEpochMilliseconds, $0.id) < ($1.dueEpochMilliseconds, $1.id) }
+        return .delayedMessages(Array(messages.prefix(max(limit, 0))))
     }
 }

@@ -29,14 +29,27 @@ extension Shard {
             return nil
         case .listPolicies(let virtualHost, let isOperator):
             return .policies(try self.policySnapshots(virtualHost, isOperator: isOperator))
-        case .listQueues(let virtualHost):
-            return .queues(try self.queueSnapshots(virtualHost))
+        case .listQueues(let virtualHost, let position):
+            return try self.queuePage(virtualHost, from: position)
         case .listExchanges(let virtualHost):
             return .exchanges(try self.exchangeSnapshots(virtualHost))
-        case .listBindings(let virtualHost):
-            return .bindings(try self.bindingSnapshots(virtualHost))
+        case .listBindings(let virtualHost, let position):
+            return try self.bindingPage(virtualHost, from: position)
         case .listVirtualHosts:
             return .names(self.topology.virtualHostNames.map { "\($0)" })
+        case .setTracing(let virtualHost, let isOn):
+            guard self.setTracing(virtualHost: virtualHost, isOn: isOn) else { throw .noVirtualHost(virtualHost) }
+            return .done
+        case .listDelayedMessages(let virtualHost, let limit):
+            return .delayedMessages(
+                self.delayedMessages(virtualHost: "\(try self.virtualHost(virtualHost).name)", limit: limit)
+            )
+        case .cancelDelayedMessage(let id):
+            return try self.changeDelay(ticket) { self.cancelDelayedMessage(id: id) }
+        case .rescheduleDelayedMessage(let id, let deadline):
+            return try self.changeDelay(ticket) {
+                self.rescheduleDelayedMessage(id: id, toEpochMilliseconds: deadline)
+            }
         }
     }
 
@@ -131,78 +144,17 @@ extension Shard {
         }
     }
 
-    // MARK: Topology
+    // MARK: Delayed messages
 
-    private func queueSnapshots(_ virtualHost: String?) throws(AdministrationFailure) -> [QueueSnapshot] {
-        try self.virtualHosts(virtualHost).flatMap { host in
-            host.queueNames.compactMap { name -> QueueSnapshot? in
-                guard let info = host.queue(named: name), info.address.shard == self.index,
-                    let queue = self.queue(info.address)
-                else { return nil }
-                return self.snapshot(of: queue)
-            }
-        }
-    }
-
-    private func snapshot(of queue: UnsafeMutablePointer<QueueState>) -> QueueSnapshot {
-        let info = queue.pointee.info
-        return QueueSnapshot(
-            virtualHost: "\(info.virtualHostName)",
-            name: "\(info.name)",
-            type: "\(info.parsed.queueType.name)",
-            isDurable: info.durable,
-            isAutoDelete: info.autoDelete,
-            isExclusive: info.exclusiveOwner != nil,
-            arguments: info.arguments,
-            policy: EffectivePolicy(queue.pointee.policies),
-            ready: queue.pointee.readyCount,
-            unacknowledged: queue.pointee.unacknowledged,
-            consumers: queue.pointee.consumerCount
-        )
-    }
-
-    private func exchangeSnapshots(_ virtualHost: String?) throws(AdministrationFailure) -> [ExchangeSnapshot] {
-        try self.virtualHosts(virtualHost).flatMap { host in
-            host.exchangeNames.compactMap { host.exchange(named: $0) }.map { exchange in
-                ExchangeSnapshot(
-                    virtualHost: "\(host.name)",
-                    name: "\(exchange.name)",
-                    type: "\(exchange.definition.type.name)",
-                    isDurable: exchange.definition.isDurable,
-                    isAutoDelete: exchange.definition.isAutoDelete,
-                    isInternal: exchange.definition.isInternal,
-                    arguments: exchange.definition.arguments,
-                    policy: EffectivePolicy(exchange.policies)
-                )
-            }
-        }
-    }
-
-    private func bindingSnapshots(_ virtualHost: String?) throws(AdministrationFailure) -> [BindingSnapshot] {
-        try self.virtualHosts(virtualHost).flatMap { host in
-            let implied = host.queueNames.map { name in
-                BindingSnapshot(
-                    virtualHost: "\(host.name)",
-                    source: "",
-                    destination: "\(name)",
-                    isQueue: true,
-                    routingKey: "\(name)",
-                    arguments: .empty
-                )
-            }
-            let bound = host.exchangeNames.compactMap { host.exchange(named: $0) }.flatMap { exchange in
-                exchange.outgoing.items.map { binding in
-                    BindingSnapshot(
-                        virtualHost: "\(host.name)",
-                        source: "\(exchange.name)",
-                        destination: "\(binding.definition.destination)",
-                        isQueue: binding.definition.kind == .queue,
-                        routingKey: "\(binding.definition.routingKey)",
-                        arguments: binding.definition.arguments
-                    )
-                }
-            }
-            return implied + bound
-        }
+    /// Changes a message that waits; the answer comes when the log has the change.
+    private func changeDelay(
+        _ ticket: UInt64,
+        _ change: () -> Bool
+    ) throws(AdministrationFailure) -> AdministrationAnswer? {
+        guard change() else { throw .notFound("Delayed message does not exist") }
+        guard self.log.isOn, !self.delays.unlogged.isEmpty else { return .done }
+        self.flushDelays()
+        self.waitToAnswer(ticket)
+        return nil
     }
 }

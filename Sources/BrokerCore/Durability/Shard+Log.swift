@@ -51,6 +51,8 @@ extension Shard {
             self.send(.purgeReply(asker, messageCount: messageCount), to: asker.shard)
         case .topology(let sequence):
             self.topologyApplied(sequence)
+        case .operation(let ticket):
+            self.effects.append(.answer(ticket, .done))
         }
     }
 
@@ -91,6 +93,11 @@ extension Shard {
     /// Answers a sequence of the topology when the batch under way is durable, and so every one before it.
     func waitForTopology(_ sequence: UInt64) {
         self.wait(.topology(sequence: sequence))
+    }
+
+    /// Tells an operator that a request is carried out when the batch under way is durable.
+    func waitToAnswer(_ ticket: UInt64) {
+        self.wait(.operation(ticket: ticket))
     }
 
     /// Writes a part of the topology once more; nobody waits for it.

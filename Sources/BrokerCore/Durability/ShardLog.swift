@@ -17,6 +17,8 @@ struct ShardLog {
         case purged(ChannelAddress, messageCount: UInt32)
         /// A change of the topology.
         case topology(sequence: UInt64)
+        /// An operator's request that is carried out.
+        case operation(ticket: UInt64)
     }
 
     /// Whether there is a log; without one nothing is durable and nobody waits.

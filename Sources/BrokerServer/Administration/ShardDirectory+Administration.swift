@@ -3,16 +3,23 @@ internal import NIOCore
 
 extension ShardDirectory: BrokerAdministration {
     func administer(_ request: AdministrationRequest) async -> AdministrationAnswer {
+        let loops =
+            switch request.place {
+            case .everyShard: self.loops
+            case .shard(let index): self.loops.indices.contains(index) ? [self.loops[index]] : []
+            }
+        // All are asked before the first has answered.
+        let futures = loops.map { loop in
+            loop.eventLoop.flatSubmit { loop.value.administer(request) }
+        }
         var answers: [AdministrationAnswer] = []
-        for loop in request.isForAllShards ? self.loops : Array(self.loops.prefix(1)) {
+        for future in futures {
             do {
-                answers.append(
-                    try await loop.eventLoop.flatSubmit { loop.value.administer(request) }.get()
-                )
+                answers.append(try await future.get())
             } catch {
-                return .failed(.unavailable("the broker is stopping"))
+                answers.append(.failed(.unavailable("the broker is stopping")))
             }
         }
-        return .gather(answers)
+        return request.gather(answers)
     }
 }

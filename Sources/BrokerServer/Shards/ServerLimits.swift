@@ -1,3 +1,5 @@
+internal import NIOCore
+
 /// Every limit of the driver in one place.
 enum ServerLimits {
     /// Octets of a connection's first read: the protocol header is eight, and NIO keeps that first buffer for life.
@@ -52,6 +54,22 @@ enum ServerLimits {
     static let acceptsPerRead: UInt = 64
     /// Time without accepting after the process has run out of descriptors.
     static let acceptPauseMilliseconds: UInt64 = 1_000
+
+    /// Clients of the control socket served at once.
+    static let controlConnections = 16
+    /// Clients of the control socket the kernel queues.
+    static let controlBacklog: Int32 = 16
+    /// Octets of a request on the control socket.
+    static let controlRequestBytes = 64 * 1024
+    /// Octets read at once from the control socket.
+    static let controlReadBytes = 4 * 1024
+    /// Octets of an answer on the control socket written at once.
+    static let controlWriteBytes = 64 * 1024
+    /// Columns of a list on the control socket.
+    static let controlColumns = 64
+    /// Time without an octet in or out after which a client of the control socket is cut off.
+    static let controlIdle = TimeAmount.seconds(60)
+
     /// Ports tried until one is free on every listen address, with port 0.
     static let portAttempts = 10
 }

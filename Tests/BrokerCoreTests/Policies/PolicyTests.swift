@@ -48,7 +48,7 @@ import Testing
     }
 
     private static func policy(_ broker: SimulatedBroker, _ queue: String) -> EffectivePolicy? {
-        for case .queues(let queues) in broker.administer(.listQueues(virtualHost: "/")) {
+        for case .queues(let queues, _) in broker.administer(.listQueues(virtualHost: "/")) {
             if let found = queues.first(where: { $0.name == queue }) { return found.policy }
         }
         return nil

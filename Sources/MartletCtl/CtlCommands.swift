@@ -1,0 +1,210 @@
+internal import PlainJSON
+
+/// The commands there are.
+enum CtlCommands {
+    private static let onVirtualHost = CtlOption("vhost", short: "p", value: "vhost")
+
+    private static let policyOptions = [
+        onVirtualHost,
+        CtlOption(
+            "priority",
+            value: "priority",
+            isNumber: true,
+            help: "of several that match, the highest counts (default: 0)"
+        ),
+        CtlOption(
+            "apply-to",
+            value: "apply-to",
+            help: "queues, exchanges, all, classic_queues, quorum_queues or streams (default: all)"
+        ),
+    ]
+
+    private static let policyArguments = [
+        CtlArgument("name", "name of the policy"),
+        CtlArgument("pattern", "regular expression that is looked for in the names of queues and exchanges"),
+        CtlArgument("definition", "what the policy says, a JSON object such as {\"max-length\": 1000}"),
+    ]
+
+    private static let policyColumns = ["vhost", "name", "pattern", "apply-to", "definition", "priority"]
+
+    /// All of them, in the order in which they are listed for people.
+    static let all: [CtlCommand] =
+        policies + lists + delays + [
+            CtlCommand(
+                "trace_on",
+                "Has copies of a virtual host's messages published to amq.rabbitmq.trace, until the broker stops",
+                options: [onVirtualHost],
+                banner: { ["Starting tracing for vhost \"\($0.virtualHost)\" ..."] },
+                success: { "Trace enabled for vhost \($0.virtualHost)" }
+            ),
+            CtlCommand(
+                "trace_off",
+                "Ends what trace_on has begun",
+                options: [onVirtualHost],
+                banner: { ["Stopping tracing for vhost \"\($0.virtualHost)\" ..."] },
+                success: { "Trace disabled for vhost \($0.virtualHost)" }
+            ),
+        ]
+
+    private static let policies = [
+        CtlCommand(
+            "set_policy",
+            "Sets or updates a policy",
+            options: policyOptions,
+            arguments: policyArguments,
+            banner: { ["Setting policy \(Self.setting($0))"] },
+            members: { invocation throws(CtlFailure) in try Self.policy(invocation) }
+        ),
+        CtlCommand(
+            "list_policies",
+            "Lists all policies in a virtual host",
+            options: [onVirtualHost],
+            list: CtlList(policyColumns),
+            banner: { ["Listing policies for vhost \"\($0.virtualHost)\" ..."] }
+        ),
+        CtlCommand(
+            "clear_policy",
+            "Clears (removes) a policy",
+            options: [onVirtualHost],
+            arguments: [CtlArgument("name", "name of the policy")],
+            banner: { ["Clearing policy \"\($0.arguments[0])\" on vhost \"\($0.virtualHost)\" ..."] },
+            members: { invocation throws(CtlFailure) in [.init("name", .string(invocation.arguments[0]))] }
+        ),
+        CtlCommand(
+            "set_operator_policy",
+            "Sets an operator policy that overrides a subset of arguments in user policies",
+            options: policyOptions,
+            arguments: policyArguments,
+            banner: { ["Setting operator policy override \(Self.setting($0))"] },
+            members: { invocation throws(CtlFailure) in try Self.policy(invocation) }
+        ),
+        CtlCommand(
+            "list_operator_policies",
+            "Lists operator policy overrides for a virtual host",
+            options: [onVirtualHost],
+            list: CtlList(policyColumns),
+            banner: { ["Listing operator policy overrides for vhost \"\($0.virtualHost)\" ..."] }
+        ),
+        CtlCommand(
+            "clear_operator_policy",
+            "Clears an operator policy",
+            options: [onVirtualHost],
+            arguments: [CtlArgument("name", "name of the operator policy")],
+            banner: { ["Clearing operator policy \"\($0.arguments[0])\" on vhost \"\($0.virtualHost)\" ..."] },
+            members: { invocation throws(CtlFailure) in [.init("name", .string(invocation.arguments[0]))] }
+        ),
+    ]
+
+    private static let lists = [
+        CtlCommand(
+            "list_queues",
+            "Lists queues and their properties",
+            options: [
+                onVirtualHost,
+                CtlOption("online", help: "taken and ignored: every queue is"),
+                CtlOption("local", help: "taken and ignored: every queue is"),
+            ],
+            list: CtlList(
+                ["name", "messages"],
+                others: [
+                    "vhost", "type", "state", "durable", "auto_delete", "exclusive", "arguments", "policy",
+                    "operator_policy", "effective_policy_definition", "messages_ready", "messages_unacknowledged",
+                    "consumers",
+                ]
+            ),
+            banner: {
+                [
+                    "Timeout: \($0.timeoutSeconds).0 seconds ...",
+                    "Listing queues for vhost \($0.virtualHost) ...",
+                ]
+            }
+        ),
+        CtlCommand(
+            "list_exchanges",
+            "Lists exchanges",
+            options: [onVirtualHost],
+            list: CtlList(
+                ["name", "type"],
+                others: ["vhost", "durable", "auto_delete", "internal", "arguments", "policy"]
+            ),
+            banner: { ["Listing exchanges for vhost \($0.virtualHost) ..."] }
+        ),
+        CtlCommand(
+            "list_bindings",
+            "Lists all bindings on a vhost",
+            options: [onVirtualHost],
+            list: CtlList(
+                [
+                    "source_name", "source_kind", "destination_name", "destination_kind", "routing_key", "arguments",
+                ],
+                others: ["vhost"]
+            ),
+            banner: { ["Listing bindings for vhost \($0.virtualHost)..."] }
+        ),
+        CtlCommand(
+            "list_vhosts",
+            "Lists virtual hosts",
+            list: CtlList(["name"], others: []),
+            banner: { _ in ["Listing vhosts ..."] }
+        ),
+    ]
+
+    private static let delays = [
+        CtlCommand(
+            "list_delayed_messages",
+            "Lists messages that wait for their time (x-delay, x-deliver-at), those whose time comes first",
+            options: [
+                onVirtualHost,
+                CtlOption("limit", value: "limit", isNumber: true, help: "rows at most, up to 10000 (default: 1000)"),
+            ],
+            list: CtlList(
+                ["id", "exchange", "routing_key", "due", "persistent", "message_bytes"],
+                others: []
+            ),
+            banner: { ["Listing delayed messages for vhost \($0.virtualHost) ..."] },
+            members: { invocation throws(CtlFailure) in
+                [.init("limit", .integer(invocation.number("limit") ?? 1_000))]
+            }
+        ),
+        CtlCommand(
+            "cancel_delayed_message",
+            "Drops a message that waits for its time",
+            arguments: [CtlArgument("id", "as list_delayed_messages shows it")],
+            banner: { ["Cancelling delayed message \($0.arguments[0]) ..."] },
+            members: { invocation throws(CtlFailure) in [.init("id", try invocation.natural(0))] }
+        ),
+        CtlCommand(
+            "reschedule_delayed_message",
+            "Gives a message that waits another time",
+            arguments: [
+                CtlArgument("id", "as list_delayed_messages shows it"),
+                CtlArgument("delay", "milliseconds from now on, as in x-delay; 0 delivers it at once"),
+            ],
+            banner: { ["Rescheduling delayed message \($0.arguments[0]) to \($0.arguments[1]) ms from now ..."] },
+            members: { invocation throws(CtlFailure) in
+                [.init("id", try invocation.natural(0)), .init("delay", try invocation.natural(1))]
+            }
+        ),
+    ]
+
+    // MARK: Policies
+
+    private static func setting(_ invocation: CtlInvocation) -> String {
+        let arguments = invocation.arguments
+        return "\"\(arguments[0])\" for pattern \"\(arguments[1])\" to \"\(arguments[2])\" "
+            + "with priority \"\(invocation.number("priority") ?? 0)\" for vhost \"\(invocation.virtualHost)\" ..."
+    }
+
+    private static func policy(_ invocation: CtlInvocation) throws(CtlFailure) -> [JSONValue.Member] {
+        guard let definition = try? JSONValue(parsing: invocation.arguments[2]) else {
+            throw CtlFailure(.unavailable, "JSON decoding error. Reason: badarg")
+        }
+        return [
+            .init("name", .string(invocation.arguments[0])),
+            .init("pattern", .string(invocation.arguments[1])),
+            .init("definition", definition),
+            .init("priority", .integer(invocation.number("priority") ?? 0)),
+            .init("apply_to", .string(invocation.options["apply-to"] ?? "all")),
+        ]
+    }
+}
