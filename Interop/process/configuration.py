@@ -110,6 +110,22 @@ def offers() -> None:
             assert error.reply_code == 406, error
 
 
+@scenario("default queue type")
+def default_queue_type() -> None:
+    """Where quorum is the default, a durable queue is one: its messages count how often they came back."""
+    with Martlet("--port", "0", "--ephemeral", "--default-queue-type", "quorum") as martlet:
+        with martlet.connect() as connection:
+            channel = connection.channel()
+            for queue, durable in (("quorum", True), ("classic", False)):
+                channel.queue_declare(queue, durable=durable)
+                channel.queue_declare(queue, durable=durable)
+                channel.basic_publish("", queue, b"x")
+                method, _, _ = channel.basic_get(queue)
+                channel.basic_nack(method.delivery_tag)
+                _, properties, _ = channel.basic_get(queue, auto_ack=True)
+                assert ("x-delivery-count" in (properties.headers or {})) == durable, (queue, properties.headers)
+
+
 @scenario("help and version")
 def help_and_version() -> None:
     """Help names every option, version the version; both go to standard output and end with 0."""
@@ -118,7 +134,7 @@ def help_and_version() -> None:
     for option in (
         "listen port default-user default-password tls-port tls-cert tls-key tls-ca tls-verify-peer data-dir ephemeral "
         "shards memory-limit disk-free-limit sync sync-interval max-message-size heartbeat channel-max "
-        "consumer-max-per-channel frame-max config log-level log-format version help"
+        "consumer-max-per-channel default-queue-type frame-max config log-level log-format version help"
     ).split():
         assert f"--{option}" in shown.stdout, option
     version = run("--version")

@@ -62,6 +62,12 @@ public struct ServerOptions: Sendable {
         set { self.broker.consumerMaxPerChannel = newValue }
     }
 
+    /// Whether queues whose declaration names no type are quorum queues, where they can be.
+    public var defaultsToQuorumQueues: Bool {
+        get { self.broker.defaultQueueType == .quorum }
+        set { self.broker.defaultQueueType = newValue ? .quorum : .classic }
+    }
+
     /// Largest frame offered to clients, in octets.
     public var frameMaxBytes: UInt32 {
         get { self.broker.frameMaxBytes }

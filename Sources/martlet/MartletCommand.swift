@@ -231,6 +231,14 @@ struct ProtocolOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Consumers a channel may have. (default: any number)", valueName: "count"))
     var consumerMaxPerChannel: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Type of queues declared without one: classic or quorum. (default: classic)",
+            valueName: "type"
+        )
+    )
+    var defaultQueueType: String?
+
     @Option(help: ArgumentHelp("Largest frame offered to clients, in octets. (default: 131072)", valueName: "octets"))
     var frameMax: Int?
 
@@ -239,6 +247,7 @@ struct ProtocolOptions: ParsableArguments {
         flags.set(.heartbeat, self.heartbeat)
         flags.set(.channelMax, self.channelMax)
         flags.set(.consumerMaxPerChannel, self.consumerMaxPerChannel)
+        flags.set(.defaultQueueType, self.defaultQueueType)
         flags.set(.frameMax, self.frameMax)
     }
 }

@@ -83,6 +83,7 @@ struct ServeConfiguration {
             self.server.channelMax = UInt16(channels)
         }
         self.server.consumerMaxPerChannel = try sources.integer(.consumerMaxPerChannel, in: 1...1_000_000)
+        self.server.defaultsToQuorumQueues = try sources.choice(.defaultQueueType, of: QueueTypeWord.self) == .quorum
         // 4096 is the least AMQP 0-9-1 allows; a frame is buffered until it is complete, hence an upper bound.
         if let octets = try sources.integer(.frameMax, in: 4_096...134_217_728) {
             self.server.frameMaxBytes = UInt32(octets)
@@ -142,6 +143,12 @@ struct ServeConfiguration {
             verifiesPeer: verifiesPeer
         )
     }
+}
+
+/// The values of `--default-queue-type`.
+enum QueueTypeWord: String, CaseIterable {
+    case classic
+    case quorum
 }
 
 /// The words for ``SyncMode``.

@@ -23,6 +23,7 @@ enum Setting: String, CaseIterable {
     case heartbeat
     case channelMax = "channel-max"
     case consumerMaxPerChannel = "consumer-max-per-channel"
+    case defaultQueueType = "default-queue-type"
     case frameMax = "frame-max"
     case defaultUser = "default-user"
     case defaultPassword = "default-password"

@@ -189,6 +189,14 @@ import Testing
             look: { $0.server.consumerMaxPerChannel.map { "\($0)" } ?? "any" }
         ),
         Row(
+            setting: .defaultQueueType,
+            file: (#""quorum""#, "true"),
+            environment: ("classic", "false"),
+            flag: (["--default-queue-type", "quorum"], "true"),
+            byDefault: "false",
+            look: { "\($0.server.defaultsToQuorumQueues)" }
+        ),
+        Row(
             setting: .frameMax,
             file: ("4096", "4096"),
             environment: ("134217728", "134217728"),

@@ -10,6 +10,8 @@ public struct BrokerSettings: Sendable {
     public var channelMax: UInt16 = 2047
     /// Consumers that a channel may have; nil is any number.
     public var consumerMaxPerChannel: Int?
+    /// The type of queues whose declaration names none.
+    public var defaultQueueType = DefaultQueueType.classic
     /// Durable things go to a commit log, which the driver takes records for and confirms.
     public var isDurable = false
     /// Heartbeat interval offered in `connection.tune`; 0 offers none.
@@ -27,6 +29,13 @@ public struct BrokerSettings: Sendable {
 
     /// The defaults of a broker that starts without configuration.
     public init() {}
+}
+
+/// The type that a queue gets whose declaration names none.
+public enum DefaultQueueType: Sendable {
+    case classic
+    /// Of those that a quorum queue can be: durable, with a name of the client's, neither exclusive nor auto-delete.
+    case quorum
 }
 
 /// Who is at the other end of an accepted socket.

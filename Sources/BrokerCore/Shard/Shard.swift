@@ -142,7 +142,7 @@ public final class Shard {
         self.topology = Topology(seed: random.next())
         self.delays = DelayedMessages(shard: index, of: count)
         self.routeTargets = RouteTargets(shard: UInt16(index), of: self.count, random: random)
-        self.owner = TopologyOwner()
+        self.owner = TopologyOwner(defaultQueueType: settings.defaultQueueType)
         self.log = ShardLog(isOn: settings.isDurable)
         self.outboxes = Array(repeating: nil, count: count)
         self.heldBytesByShard = Array(repeating: 0, count: count)

@@ -13,7 +13,7 @@ struct QueueDeclaration {
     /// Whether it shall go with its last consumer.
     let isAutoDelete: Bool
     /// The arguments as they came.
-    let arguments: FieldTable
+    var arguments: FieldTable
 
     private static let method = QueueDeclare.id
 
@@ -36,7 +36,9 @@ struct QueueDeclaration {
     }
 
     /// Compares with the queue of that name.
-    func checkEquivalence(to queue: QueueInfo) throws(Violation) {
+    ///
+    /// Who names no type gets the default one, and whatever else is there of those that name none.
+    func checkEquivalence(to queue: QueueInfo, defaultType: DefaultQueueType) throws(Violation) {
         guard self.owner == queue.exclusiveOwner else { throw queue.locked(Self.method) }
         let equivalence = Equivalence(subject: self.subject(in: queue.virtualHostName), method: Self.method)
         try equivalence.check("durable", received: self.isDurable, current: queue.durable)
@@ -44,8 +46,21 @@ struct QueueDeclaration {
         let type = QueueTypes(queue.parsed.queueType)
         for argument in QueueArgument.allCases where argument.isCompared && argument.queueTypes.contains(type) {
             if argument == .queueType, self.namesClassicOrNone, queue.parsed.queueType == .classic { continue }
+            if argument == .queueType, defaultType == .quorum, self.arguments[argument.name] == nil { continue }
             try equivalence.check(argument.name, received: self.arguments, current: queue.arguments)
         }
+    }
+
+    /// The same with the default type, where it names none and can be of that.
+    func typed(by defaultType: DefaultQueueType) -> QueueDeclaration {
+        guard defaultType == .quorum, self.isDurable, self.owner == nil, !self.isAutoDelete, !self.isServerNamed,
+            self.arguments[QueueArgument.queueType.name] == nil
+        else { return self }
+        var declaration = self
+        let type = FieldValue.longString(QueueType.quorum.name.bytes)
+        let others = self.arguments.map { ($0.key, $0.value) }
+        declaration.arguments = FieldTable(others + [(QueueArgument.queueType.name, type)])
+        return declaration
     }
 
     private var namesClassicOrNone: Bool {

@@ -36,6 +36,7 @@ struct TopologyOwner {
         var indexAtOwner: Int
     }
 
+    private let defaultQueueType: DefaultQueueType
     private var slots = SlotAllocator()
     private var places: [QueueAddress: Place] = [:]
     private var exclusive: [ConnectionAddress: [QueueAddress]] = [:]
@@ -45,7 +46,9 @@ struct TopologyOwner {
     var nextDurableID: UInt64 = 1
 
     /// Makes the owner of a topology without queues.
-    init() {}
+    init(defaultQueueType: DefaultQueueType = .classic) {
+        self.defaultQueueType = defaultQueueType
+    }
 
     /// Answers a request.
     mutating func decide(_ request: TopologyRequest, topology: Topology) -> TopologyDecision {
@@ -176,9 +179,10 @@ struct TopologyOwner {
     ) throws(Violation) -> TopologyDecision {
         try declaration.checkName()
         if let queue = host.queue(named: declaration.name) {
-            try declaration.checkEquivalence(to: queue)
+            try declaration.checkEquivalence(to: queue, defaultType: self.defaultQueueType)
             return .existingQueue(queue)
         }
+        let declaration = declaration.typed(by: self.defaultQueueType)
         let parsed = try declaration.checkNew(in: host)
         let address = self.slots.allocate(on: home)
         let definition = QueueDefinition(

@@ -16,7 +16,11 @@ extension FieldValue {
 final class TopologyScene {
     /// The replica, which has applied all that was decided.
     let topology = Topology(seed: 7)
-    private var owner = TopologyOwner()
+    private var owner: TopologyOwner
+
+    init(defaultQueueType: DefaultQueueType = .classic) {
+        self.owner = TopologyOwner(defaultQueueType: defaultQueueType)
+    }
 
     /// The virtual host `/`.
     var host: VirtualHost {
