@@ -178,6 +178,8 @@ struct IncomingMessage {
     /// The content header frame and, unless the body is empty, its one body frame, in a row as they came; nil when they
     /// do not lie so.
     var contentFrames: UnsafeRawPointer?
+    /// Milliseconds that its own expiration gives it in a queue, where ``Shard/publishAgain(_:to:on:)`` is used.
+    var timeToLive = Shard.unlimited
 
     /// Deaths that a client has put into its headers; the flags of ``QueueEntry/Flags/ownDeaths``.
     var deathFlags: QueueEntry.Flags = []

@@ -38,11 +38,36 @@ extension Shard {
     }
 
     /// Publishes for the usual publisher: the same exchange and key as last time, one queue, on this shard, and nothing
-    /// special about the message.
+    /// special about the message but perhaps its time to live.
     ///
     /// Returns whether the message's own buffer has been taken over.
     @inline(__always)
     func publishAgain(
+        _ message: IncomingMessage,
+        to queue: UnsafeMutablePointer<QueueState>,
+        on channel: UnsafeMutablePointer<ChannelState>
+    ) -> Bool {
+        if queue.pointee.hasFeatures || message.timeToLive != Self.unlimited {
+            return self.publishSpecially(message, to: queue, on: channel)
+        }
+        let flags = message.flags
+        if self.handOver(message.view, flags, queue, contentFrames: message.contentFrames) {
+            self.settlePublish(channel)
+            return false
+        }
+        let slot = self.storeMessage(message, references: 1)
+        if queue.pointee.isLogged && message.deliveryMode == 2 {
+            self.enqueueDurably(queue, QueueEntry(slot: slot, flags: flags), from: channel)
+            return message.ownBuffer != nil
+        }
+        self.settlePublish(channel)
+        self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
+        return message.ownBuffer != nil
+    }
+
+    /// ``publishAgain(_:to:on:)`` for queues with limits or times and messages with times.
+    @inline(never)
+    private func publishSpecially(
         _ message: IncomingMessage,
         to queue: UnsafeMutablePointer<QueueState>,
         on channel: UnsafeMutablePointer<ChannelState>
@@ -57,13 +82,13 @@ extension Shard {
             self.settlePublish(channel)
             return false
         }
-        let slot = self.storeMessage(message, references: 1)
+        let entry = QueueEntry(slot: self.storeMessage(message, references: 1), flags: flags)
         if queue.pointee.isLogged && message.deliveryMode == 2 {
-            self.enqueueDurably(queue, QueueEntry(slot: slot, flags: flags), from: channel)
-            return message.ownBuffer != nil
+            self.enqueueDurably(queue, entry, timeToLive: message.timeToLive, from: channel)
+        } else {
+            self.settlePublish(channel)
+            self.enqueue(queue, entry, timeToLive: message.timeToLive)
         }
-        self.settlePublish(channel)
-        self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
         return message.ownBuffer != nil
     }
 
@@ -168,7 +193,7 @@ extension Shard {
         if rewritten.isDelayed && !isAtWindow {
             self.routeTargets.reset()
             self.routeTargets.add(Station(number: virtualHost.number), .delayAnywhere)
-        } else if isSimple && self.routeTargets.isKeepable && !virtualHost.isTraced {
+        } else if headerRange == nil && self.routeTargets.isKeepable && !virtualHost.isTraced {
             self.cacheRoute(message, self.routeTargets.queues, channel)
         }
         // Ours alone while the message is handed on: nothing is routed meanwhile.

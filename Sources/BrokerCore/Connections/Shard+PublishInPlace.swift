@@ -132,13 +132,12 @@ extension Shard {
         let propertiesSize = content.headerSize &- 12
         // No property at all, or just a delivery mode, is read here; anything else is scanned (and refused) properly.
         let flags = UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self))
-        var deliveryMode: UInt8 = 0
+        var scanned = ScannedProperties()
         if flags == 0x1000 && propertiesSize == 3 {
-            deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
+            scanned.deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
         } else if flags != 0 || propertiesSize != 2 {
-            let properties = UnsafeRawBufferPointer(start: header + 19, count: propertiesSize)
-            guard let scanned = Self.scanDeliveryMode(properties) else { return 0 }
-            deliveryMode = scanned
+            scanned = Self.scan(UnsafeRawBufferPointer(start: header + 19, count: propertiesSize))
+            guard scanned.isWellFormed else { return 0 }
         }
         var message = IncomingMessage(
             names: names,
@@ -149,10 +148,11 @@ extension Shard {
             bodySize: content.bodySize,
             isMandatory: false,
             propertyFlags: flags,
-            deliveryMode: deliveryMode,
-            contentFrames: header
+            deliveryMode: scanned.deliveryMode,
+            contentFrames: header,
+            timeToLive: scanned.timeToLive
         )
-        if let queue, flags & Self.specialProperties == 0 {
+        if let queue, !scanned.isSpecial {
             _ = self.publishAgain(message, to: queue, on: channel)
         } else {
             _ = self.publish(&message, on: channel)
@@ -163,10 +163,39 @@ extension Shard {
         return namesSize &+ 15 &+ content.size
     }
 
-    /// Validates properties; their delivery mode (0 if absent), or nil if they are malformed.
+    /// What a publish in place must know of its message's properties.
+    private struct ScannedProperties {
+        var isWellFormed = true
+        /// There are properties that have to be looked at more closely.
+        var isSpecial = false
+        var deliveryMode: UInt8 = 0
+        /// Milliseconds that the message's own expiration gives it.
+        var timeToLive = Shard.unlimited
+    }
+
+    /// Validates properties and reads what is needed of them.
     @inline(never)
-    private static func scanDeliveryMode(_ properties: UnsafeRawBufferPointer) -> UInt8? {
-        (try? PropertyScan.scan(properties))?.deliveryMode
+    private static func scan(_ properties: UnsafeRawBufferPointer) -> ScannedProperties {
+        guard let scan = try? PropertyScan.scan(properties) else { return ScannedProperties(isWellFormed: false) }
+        var result = ScannedProperties(deliveryMode: scan.deliveryMode)
+        var special = scan.flags & self.specialProperties
+        if let range = scan.expiration, let time = self.plainExpiration(properties, range) {
+            special &= ~PropertyFlags.expiration
+            result.timeToLive = time
+        }
+        result.isSpecial = special != 0
+        return result
+    }
+
+    /// An expiration that is a number in so few digits that it cannot be too large; nil for all others, valid or not.
+    private static func plainExpiration(_ properties: UnsafeRawBufferPointer, _ range: Range<Int>) -> UInt64? {
+        guard 1...11 ~= range.count else { return nil }
+        var value: UInt64 = 0
+        for digit in properties[range] {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
+            value = value &* 10 &+ UInt64(digit &- UInt8(ascii: "0"))
+        }
+        return value
     }
 
     /// The channel `number`, if a publish on it can be handled at once.

@@ -132,12 +132,13 @@ extension Shard {
     func enqueueDurably(
         _ queue: UnsafeMutablePointer<QueueState>,
         _ entry: QueueEntry,
+        timeToLive: UInt64 = Shard.unlimited,
         from channel: UnsafeMutablePointer<ChannelState>
     ) {
-        self.notePlace(queue)
+        self.notePlace(queue, timeToLive: timeToLive)
         let view = self.store.record(entry.slot).view
         self.logMessage(view, entry.flags)
-        self.enqueue(queue, entry)
+        self.enqueue(queue, entry, timeToLive: timeToLive)
         self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
         if channel.pointee.mode == .confirm {
             let sequence = channel.pointee.confirms.addOpen(count: 1)
