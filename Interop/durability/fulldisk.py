@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from amqp import Channel, Closed, Connection, Silence, content_frames, method_frame
@@ -55,6 +55,14 @@ def _fill(disk: Path, left: int = 0) -> None:
             with contextlib.suppress(OSError):
                 while os.statvfs(disk).f_bavail * 4096 >= size + left:
                     filler.write(bytes(size))
+
+
+def _shrink(disk: Path) -> None:
+    """Takes the room away at once, however much there is."""
+    size = os.statvfs(disk)
+    used = (size.f_blocks - size.f_bfree) * size.f_frsize
+    # Others may take room meanwhile.
+    subprocess.run(["mount", "-o", f"remount,size={used + (1 << 20)}", disk], check=True)
 
 
 def _body(number: int) -> bytes:
@@ -199,25 +207,25 @@ def _check(martlet: Martlet, confirmed: list[int], served: int) -> None:
     assert not lost, f"{len(lost)} of {len(confirmed)} confirmed messages are lost, {sorted(lost)[:5]} among them"
 
 
-def _run(name: str, mebibytes: int, is_sudden: bool, seconds: float = 0.3) -> None:
+def _run(name: str, mebibytes: int, fill: Callable[[Path], None] | None, seconds: float = 0.3) -> None:
     with _small_disk(mebibytes) as disk, _start(disk) as martlet:
         _prepare(martlet)
         publisher = _Publisher(martlet)
-        if is_sudden:
+        if fill:
             time.sleep(seconds)
-            _fill(disk)
+            fill(disk)
         filled = time.monotonic()
         publisher.wait_until_stalled()
         assert martlet.process.poll() is None, martlet.log()
         assert publisher.blocked, f"nobody told the publisher that it is blocked: {martlet.log()}"
-        late = max(0.0, publisher.blocked[-1] - (filled if is_sudden else publisher.last_confirm))
+        late = max(0.0, publisher.blocked[-1] - (filled if fill else publisher.last_confirm))
         assert late < 0.1 * _PATIENCE, f"told {late:.3f} s after the disk was full"
         consumer = _serve(martlet)
         taken = _flood(martlet)
         assert taken < _TAKEN, f"a full disk, and {taken} octets were taken"
         # From here on the clock runs: there is room again.
         since = time.monotonic()
-        if is_sudden:
+        if fill == _fill:
             os.unlink(disk / "filler")
         else:
             subprocess.run(["mount", "-o", f"remount,size={mebibytes + 400}M", disk], check=True)
@@ -239,13 +247,19 @@ def _run(name: str, mebibytes: int, is_sudden: bool, seconds: float = 0.3) -> No
 @scenario("disk full at once", limit=120)
 def sudden() -> None:
     """Somebody takes all the room: publishers are blocked, consumers served, and it goes on when the room is back."""
-    _run("disk full at once", 300, is_sudden=True)
+    _run("disk full at once", 300, _fill)
+
+
+@scenario("huge disk full at once", limit=120)
+def huge() -> None:
+    """However far away the limit was, publishers hear of it within a tenth of a second."""
+    _run("huge disk full at once", 1 << 20, _shrink)
 
 
 @scenario("disk full by publishing", limit=120)
 def gradual() -> None:
     """The messages themselves fill the disk: the same."""
-    _run("disk full by publishing", 200, is_sudden=False)
+    _run("disk full by publishing", 200, None)
 
 
 @scenario("ended on a full disk", limit=120)

@@ -9,12 +9,6 @@ public struct SpaceGauge: Sendable {
     /// Whether space is short.
     public private(set) var isShort = false
 
-    /// A disk is supposed to fill no faster than this many octets a second.
-    private static let fillRate: UInt64 = 10 << 30
-    /// How often to look when the limit is near, and when it is far away.
-    private static let soonMilliseconds: UInt64 = 50
-    private static let lateMilliseconds: UInt64 = 1_000
-
     /// A gauge that supposes that there is space.
     public init(limitBytes: UInt64) {
         self.limitBytes = limitBytes
@@ -28,12 +22,5 @@ public struct SpaceGauge: Sendable {
         guard isShort != self.isShort else { return nil }
         self.isShort = isShort
         return isShort
-    }
-
-    /// When to look again: before the disk can have filled up, and often when it is nearly full.
-    public func millisecondsToNextLook(freeBytes: UInt64) -> UInt64 {
-        guard !self.isShort, freeBytes > self.limitBytes else { return Self.soonMilliseconds }
-        let time = (freeBytes - self.limitBytes) / (Self.fillRate / 1_000)
-        return min(max(time, Self.soonMilliseconds), Self.lateMilliseconds)
     }
 }

@@ -1,7 +1,14 @@
 internal import Synchronization
 
 /// A thread that watches the free space of a directory's file system.
+///
+/// However much there is, somebody may take all of it at once, and publishers shall hear of it within a tenth of a second.
 public final class SpaceWatch: Sendable {
+    /// Milliseconds from one look to the next; a look costs about a microsecond.
+    private static let pauseMilliseconds: UInt64 = 50
+    /// The same when the system could not tell.
+    private static let failurePauseMilliseconds: UInt64 = 1_000
+
     private let state = State()
     private let thread: WorkerThread
 
@@ -80,11 +87,11 @@ public final class SpaceWatch: Sendable {
                 let free = try self.files.freeBytes(at: self.directory)
                 self.hasFailed = false
                 if let isShort = self.gauge.note(freeBytes: free) { onChange(isShort, free) }
-                return self.gauge.millisecondsToNextLook(freeBytes: free)
+                return SpaceWatch.pauseMilliseconds
             } catch {
                 if !self.hasFailed { onFailure(error) }
                 self.hasFailed = true
-                return 1_000
+                return SpaceWatch.failurePauseMilliseconds
             }
         }
     }

@@ -28,16 +28,6 @@ import Testing
         #expect(gauge.note(freeBytes: 1 << 60) == nil)
     }
 
-    @Test func looksOftenWhenTheLimitIsNear() {
-        var gauge = SpaceGauge(limitBytes: Self.limit)
-        #expect(gauge.millisecondsToNextLook(freeBytes: Self.limit + 1) == 50)
-        #expect(gauge.millisecondsToNextLook(freeBytes: Self.limit + 100_000_000) == 50)
-        #expect(gauge.millisecondsToNextLook(freeBytes: Self.limit + 5 << 30) == 500)
-        #expect(gauge.millisecondsToNextLook(freeBytes: 1 << 50) == 1_000)
-        _ = gauge.note(freeBytes: 0)
-        #expect(gauge.millisecondsToNextLook(freeBytes: 1 << 50) == 50)
-    }
-
     @Test func tellsWhatChangesAndWhatItCannotSee() async throws {
         let files = SimulatedFileSystem()
         files.setCapacity(10_000_000)
