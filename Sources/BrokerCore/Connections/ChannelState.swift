@@ -114,6 +114,9 @@ struct ChannelConsumer: ~Copyable {
     /// Whether the cancel came with nowait.
     var cancelNoWait = false
     var consumeNoWait = false
+    var isExclusive = false
+    /// As the client gave them.
+    var arguments = FieldTable.empty
     /// Deliveries open in the channel's ledger.
     var unacknowledged = 0
     /// Octets of remote deliveries written to the connection's output and not yet reported to the queue.

@@ -129,6 +129,7 @@ extension Shard {
             connection.pointee.pendingTeardown -= 1
             return
         }
+        self.tellClosed(connection)
         self.send(
             .endConnection(ConnectionAddress(shard: self.index, id: connection.pointee.id.rawValue)),
             to: 0
@@ -236,6 +237,7 @@ extension Shard {
                 channel.pointee.pendingTeardown += 1
             }
             guard consumer.pointee.isAttached else { continue }
+            self.tellDeleted(consumer, of: channel)
             channel.pointee.pendingTeardown += 1
             let queue = consumer.pointee.queue
             if queue.shard == self.index {
@@ -245,6 +247,7 @@ extension Shard {
                 self.send(.detach(queue, consumer: consumer.pointee.consumer, address), to: queue.shard)
             }
         }
+        self.tellClosed(channel)
     }
 
     /// A consumer has left its queue.
@@ -335,5 +338,6 @@ extension Shard {
         connection.pointee.channels[header.channel] = channel
         connection.pointee.channelCount += 1
         self.sendMethod(ChannelOpenOk(), channel)
+        self.tellOpened(channel)
     }
 }

@@ -196,10 +196,12 @@ extension Shard {
                 "connection",
                 "\(self.describe(connection)): \(method.mechanism) login refused: user '\(userName)' - \(reason)"
             )
+            self.tellLogin(connection, user: userName, refusal: reason)
             self.refuseLogin(connection, method.mechanism)
             return
         }
         connection.pointee.user = user
+        self.tellLogin(connection, user: userName, refusal: nil)
         connection.pointee.phase = .awaitingTuneOk
         self.sendMethod(
             ConnectionTune(
@@ -265,6 +267,7 @@ extension Shard {
         connection.pointee.wasOpened = true
         connection.pointee.phase = .running
         self.sendMethod(ConnectionOpenOk(), connection, channel: 0)
+        self.tellOpened(connection)
         self.log(
             .info,
             "connection",

@@ -161,6 +161,8 @@ extension Shard {
         let tag = method.consumerTag.isEmpty ? self.makeName(prefix: "amq.ctag-") : method.consumerTag
         let consumer = self.addConsumer(channel, tag, info, noAck: method.noAck, isGetter: false)
         consumer.pointee.consumeNoWait = method.noWait
+        consumer.pointee.isExclusive = method.exclusive
+        consumer.pointee.arguments = method.arguments
         consumer.pointee.isGlobalLimited = channel.pointee.globalPrefetchCount > 0 && !method.noAck
         channel.pointee.consumersByTag[tag] = consumer.pointee.index
         channel.pointee.isWaiting = true
@@ -248,6 +250,7 @@ extension Shard {
         }
         consumer.pointee.consumer = id
         consumer.pointee.isAttached = true
+        self.tellCreated(consumer, of: channel)
         if !consumer.pointee.consumeNoWait {
             self.sendMethod(BasicConsumeOk(consumerTag: consumer.pointee.tag), channel)
         }
@@ -299,6 +302,7 @@ extension Shard {
         _ channel: UnsafeMutablePointer<ChannelState>,
         _ consumer: UnsafeMutablePointer<ChannelConsumer>
     ) {
+        self.tellDeleted(consumer, of: channel)
         channel.pointee.consumersByTag[consumer.pointee.tag] = nil
         consumer.pointee.isCancelled = true
         consumer.pointee.isRetired = true

@@ -17,7 +17,8 @@ extension ErlangTerm {
         }
     }
 
-    private static func field(_ key: ShortString, _ value: FieldValue) -> String {
+    /// An entry of a field table as RabbitMQ prints it.
+    static func field(_ key: ShortString, _ value: FieldValue) -> String {
         let name = key.bytes.withUnsafeBytes { self.binary($0) }
         return "{\(name),\(value.rabbitTypeName),\(self.text(value))}"
     }

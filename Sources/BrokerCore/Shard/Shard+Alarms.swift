@@ -41,6 +41,7 @@ extension Shard {
                 "\(name) resource limit alarm \(isSet ? "set" : "cleared") on node \(self.settings.clusterName)"
             )
         }
+        self.tell(alarm, isSet: isSet)
         guard self.alarms.isEmpty == self.isAlarmed else { return }
         self.isAlarmed = !self.alarms.isEmpty
         if !self.isAlarmed {

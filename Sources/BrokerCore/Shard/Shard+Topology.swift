@@ -220,7 +220,7 @@ extension Shard {
         let sequence = self.ownerState.nextSequence
         self.ownerState.nextSequence += 1
         let record = self.log.isOn ? TopologyRecord.durablePart(of: changes, in: self.topology) : nil
-        self.applyChanges(changes)
+        self.applyChanges(changes, isTold: true)
         let waitsForLog = record != nil || (self.log.isOn && changes.isEmpty)
         let answers = Int(self.count) - 1 + (waitsForLog ? 1 : 0)
         guard answers > 0 else {
@@ -302,13 +302,17 @@ extension Shard {
     // MARK: Every shard
 
     /// Applies changes to this shard's replica and to the queues that live here.
-    func applyChanges(_ changes: [TopologyChange]) {
+    ///
+    /// One shard tells them as events.
+    func applyChanges(_ changes: [TopologyChange], isTold: Bool = false) {
         guard !changes.isEmpty else { return }
         self.routeEpoch += 1
         var hasPolicies = false
         for change in changes {
+            if isTold { self.tellEnd(of: change) }
             self.forgetStation(removedBy: change)
             self.topology.apply(change)
+            if isTold { self.tellBeginning(of: change) }
             self.replayHistory(to: change)
             switch change {
             case .setPolicy, .removePolicy: hasPolicies = true

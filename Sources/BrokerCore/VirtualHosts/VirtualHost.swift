@@ -22,7 +22,7 @@ final class VirtualHost {
         self.number = number
         self.exchanges = BytesTable(seed: seed)
         self.queues = BytesTable(seed: seed)
-        for definition in Self.predeclared {
+        for definition in Self.predeclared where name == "/" || definition.name != Shard.eventExchange {
             self.add(Exchange(definition, seed: seed))
         }
     }
@@ -37,7 +37,7 @@ final class VirtualHost {
         }
     }
 
-    /// The exchanges that every virtual host has from the start.
+    /// The exchanges that every virtual host has from the start; that of events is in `/` only.
     static let predeclared: [ExchangeDefinition] = {
         let rows: [(ShortString, ExchangeType, isInternal: Bool)] = [
             ("", .direct, false),
@@ -45,7 +45,8 @@ final class VirtualHost {
             ("amq.fanout", .fanout, false),
             ("amq.headers", .headers, false),
             ("amq.match", .headers, false),
-            ("amq.rabbitmq.trace", .topic, true),
+            (Shard.eventExchange, .topic, true),
+            (Shard.traceExchange, .topic, true),
             ("amq.topic", .topic, false),
         ]
         return rows.map { name, type, isInternal in

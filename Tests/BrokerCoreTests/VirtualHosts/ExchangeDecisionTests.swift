@@ -149,13 +149,16 @@ import Testing
         let scene = TopologyScene()
         #expect(
             scene.host.exchangeNames == [
-                "", "amq.direct", "amq.fanout", "amq.headers", "amq.match", "amq.rabbitmq.trace", "amq.topic",
+                "", "amq.direct", "amq.fanout", "amq.headers", "amq.match", "amq.rabbitmq.event", "amq.rabbitmq.trace",
+                "amq.topic",
             ]
         )
         for (name, type) in [("direct", "direct"), ("fanout", "fanout"), ("headers", "headers"), ("match", "headers")] {
             #expect(scene.exchange("amq.\(name)", type: type, durable: true) == "done")
         }
-        #expect(scene.exchange("amq.rabbitmq.trace", type: "topic", durable: true, isInternal: true) == "done")
+        for name in ["amq.rabbitmq.event", "amq.rabbitmq.trace"] {
+            #expect(scene.exchange(name, type: "topic", durable: true, isInternal: true) == "done")
+        }
     }
 
     @Test func theDefaultExchangeStaysAsItIs() {
