@@ -1,3 +1,4 @@
+public import BrokerCore
 public import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -8,7 +9,7 @@ public import ServiceLifecycle
 ///
 /// Stopping: listeners close first, then every client gets `connection.close` with 320 and has three seconds to answer,
 /// then what is left is closed.
-public actor BrokerService: Service {
+public actor BrokerService: Service, BrokerAdministration {
     private let options: ServerOptions
     private let logger: Logger
     private let onReady: @Sendable ([BoundListener]) -> Void
@@ -111,7 +112,7 @@ public actor BrokerService: Service {
     private func openControl(_ shards: ShardDirectory) async {
         guard let path = self.options.controlSocket else { return }
         do throws(StartFailure) {
-            self.control = try await ControlListener.open(path, on: shards.group, for: shards, logger: self.logger)
+            self.control = try await ControlListener.open(path, on: shards.group, for: self, logger: self.logger)
         } catch {
             self.logger.warning("martlet ctl cannot reach this broker: \(error)")
         }
@@ -129,6 +130,12 @@ public actor BrokerService: Service {
         self.control = nil
         await shards.stop()
         try? await shards.group.shutdownGracefully()
+    }
+
+    /// Carries out an operator's request; what it changes is on the disk then, if there is one.
+    public func administer(_ request: AdministrationRequest) async -> AdministrationAnswer {
+        guard let shards = self.shards else { return .failed(.unavailable("the broker does not run")) }
+        return await shards.administer(request)
     }
 
     /// Number of connections on each event loop.

@@ -74,6 +74,12 @@ public struct ServerOptions: Sendable {
         set { self.broker.frameMaxBytes = newValue }
     }
 
+    /// Whether what is declared otherwise than it is stays as it is, instead of closing the channel with 406.
+    public var isRedeclareRelaxed: Bool {
+        get { self.broker.isRedeclareRelaxed }
+        set { self.broker.isRedeclareRelaxed = newValue }
+    }
+
     /// Processor cores this process may use.
     public static var availableCores: Int { System.coreCount }
 

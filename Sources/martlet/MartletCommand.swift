@@ -242,6 +242,14 @@ struct ProtocolOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Largest frame offered to clients, in octets. (default: 131072)", valueName: "octets"))
     var frameMax: Int?
 
+    @Flag(
+        help: """
+            Leave a queue or exchange as it is when it is declared with other properties or arguments, and say so in the \
+            log, instead of closing the channel with 406.
+            """
+    )
+    var relaxedRedeclare = false
+
     func collect(into flags: inout [Setting: ConfigValue]) {
         flags.set(.maxMessageSize, self.maxMessageSize)
         flags.set(.heartbeat, self.heartbeat)
@@ -249,6 +257,7 @@ struct ProtocolOptions: ParsableArguments {
         flags.set(.consumerMaxPerChannel, self.consumerMaxPerChannel)
         flags.set(.defaultQueueType, self.defaultQueueType)
         flags.set(.frameMax, self.frameMax)
+        flags.set(.relaxedRedeclare, self.relaxedRedeclare)
     }
 }
 

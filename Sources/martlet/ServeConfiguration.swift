@@ -82,6 +82,7 @@ struct ServeConfiguration {
         if let channels = try sources.integer(.channelMax, in: 1...65_535) {
             self.server.channelMax = UInt16(channels)
         }
+        self.server.isRedeclareRelaxed = try sources.flag(.relaxedRedeclare) ?? false
         self.server.consumerMaxPerChannel = try sources.integer(.consumerMaxPerChannel, in: 1...1_000_000)
         self.server.defaultsToQuorumQueues = try sources.choice(.defaultQueueType, of: QueueTypeWord.self) == .quorum
         // 4096 is the least AMQP 0-9-1 allows; a frame is buffered until it is complete, hence an upper bound.

@@ -25,6 +25,7 @@ enum Setting: String, CaseIterable {
     case consumerMaxPerChannel = "consumer-max-per-channel"
     case defaultQueueType = "default-queue-type"
     case frameMax = "frame-max"
+    case relaxedRedeclare = "relaxed-redeclare"
     case defaultUser = "default-user"
     case defaultPassword = "default-password"
 

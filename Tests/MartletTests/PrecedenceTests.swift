@@ -205,6 +205,14 @@ import Testing
             look: { "\($0.server.frameMaxBytes)" }
         ),
         Row(
+            setting: .relaxedRedeclare,
+            file: ("true", "true"),
+            environment: ("false", "false"),
+            flag: (["--relaxed-redeclare"], "true"),
+            byDefault: "false",
+            look: { "\($0.server.isRedeclareRelaxed)" }
+        ),
+        Row(
             setting: .defaultUser,
             file: (#""f""#, "f"),
             environment: ("e", "e"),

@@ -22,6 +22,8 @@ public struct BrokerSettings: Sendable {
     public var refusalDelayMilliseconds: UInt64 = 3_000
     /// Largest message body; a larger one closes its channel with 406.
     public var maxMessageBytes: UInt64 = 134_217_728
+    /// Queues and exchanges that are declared otherwise than they are stay as they are, and no channel is closed for it.
+    public var isRedeclareRelaxed = false
     /// Users that may only log in from the loopback interface.
     public var loopbackUsers: [String] = ["guest"]
     /// Message memory of all shards together above which publishers are blocked.

@@ -32,6 +32,8 @@ extension Shard {
             self.send(.topologyApplied(sequence: sequence), to: 0)
         case .topologyApplied(let sequence):
             self.topologyApplied(sequence)
+        case .declaredOtherwise(let asker, let redeclaration):
+            self.declaredOtherwise(asker, redeclaration)
         case .topologyReply(let asker, let reply):
             self.topologyReply(asker, reply)
         case .describeQueue(let address, let request, let asker):

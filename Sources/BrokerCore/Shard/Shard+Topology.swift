@@ -171,6 +171,23 @@ extension Shard {
         }
     }
 
+    /// Tells the log that a channel declares what is there otherwise; once, if the channel goes on: it may do so all day.
+    func declaredOtherwise(_ address: ChannelAddress, _ redeclaration: Redeclaration) {
+        guard let channel = self.channel(address) else { return }
+        if !redeclaration.isRefused {
+            if self.loggedRedeclarations.count >= ShardLimits.loggedRedeclarations {
+                self.loggedRedeclarations.removeAll()
+            }
+            guard self.loggedRedeclarations.insert(redeclaration.text).inserted else { return }
+        }
+        self.log(
+            .warning,
+            "channel",
+            "Connection \(self.describe(channel.pointee.connection)), channel \(channel.pointee.number): "
+                + redeclaration.text
+        )
+    }
+
     private func sendDone(_ channel: UnsafeMutablePointer<ChannelState>) {
         switch channel.pointee.pendingMethod {
         case ExchangeDeclare.id: self.sendMethod(ExchangeDeclareOk(), channel)
@@ -189,6 +206,9 @@ extension Shard {
     /// Decides a request.
     func requestTopology(_ request: TopologyRequest, _ asker: ChannelAddress) {
         let decision = self.owner.decide(request, topology: self.topology)
+        if let redeclaration = self.owner.takeRedeclaration() {
+            self.send(.declaredOtherwise(asker, redeclaration), to: asker.shard)
+        }
         switch decision {
         case .violation(let violation):
             self.send(.topologyReply(asker, .refused(violation)), to: asker.shard)

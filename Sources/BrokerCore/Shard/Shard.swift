@@ -51,6 +51,8 @@ public final class Shard {
     var areDeathsPending = false
     /// Queues for which a cycle of dead letters has been told.
     var loggedCycles: Set<QueueAddress> = []
+    /// Declarations of what is otherwise that have been told.
+    var loggedRedeclarations: Set<String> = []
     /// What is done in pieces so that nobody waits long.
     var pendingWork: Deque<ShardWork> = []
     /// The next place whose queue is looked at because policies have changed; nil when all have been.
@@ -142,7 +144,10 @@ public final class Shard {
         self.topology = Topology(seed: random.next())
         self.delays = DelayedMessages(shard: index, of: count)
         self.routeTargets = RouteTargets(shard: UInt16(index), of: self.count, random: random)
-        self.owner = TopologyOwner(defaultQueueType: settings.defaultQueueType)
+        self.owner = TopologyOwner(
+            defaultQueueType: settings.defaultQueueType,
+            isRelaxed: settings.isRedeclareRelaxed
+        )
         self.log = ShardLog(isOn: settings.isDurable)
         self.outboxes = Array(repeating: nil, count: count)
         self.heldBytesByShard = Array(repeating: 0, count: count)

@@ -16,6 +16,8 @@ enum ShardCommand: Sendable {
     case topologyApplied(sequence: UInt64)
     /// To the channel that asked.
     case topologyReply(ChannelAddress, TopologyReply)
+    /// To the channel that asked, before its answer: what it declares is there otherwise.
+    case declaredOtherwise(ChannelAddress, Redeclaration)
     /// From the owner to a queue's home: the queue was declared again, answer with its counts; ask the owner once more
     /// if it is gone.
     case describeQueue(QueueAddress, TopologyRequest, ChannelAddress)

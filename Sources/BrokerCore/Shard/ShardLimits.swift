@@ -54,6 +54,8 @@ enum ShardLimits {
     static let deadLetterRetryMilliseconds: UInt64 = 5_000
     /// Cycles of dead letters that are told.
     static let loggedCycles = 256
+    /// Declarations of what is otherwise that are not told again.
+    static let loggedRedeclarations = 1024
     /// Ranges of settled messages in one record of the log.
     static let settledRanges = 1024
     /// Octets of messages told again to the log in one turn.

@@ -18,15 +18,16 @@ struct ExchangeDeclaration {
     private static let alternateKey: ShortString = "alternate-exchange"
     private static let method = ExchangeDeclare.id
 
-    /// Refuses, finds the exchange or makes it.
-    func decide(in host: VirtualHost) throws(Violation) -> TopologyDecision {
+    /// The type of that name; also refuses to declare the default exchange.
+    func checkedType() throws(Violation) -> ExchangeType {
         let type = try Self.knownType(self.type)
         try TopologyOwner.checkNotDefault(self.name, Self.method)
-        let subject = "exchange '\(self.name)' in vhost '\(host.name)'"
-        if let exchange = host.exchange(named: self.name) {
-            try self.checkEquivalence(of: type, to: exchange.definition, subject)
-            return .done
-        }
+        return type
+    }
+
+    /// Makes the exchange, of which there is none by that name.
+    func make(_ type: ExchangeType, in host: VirtualHost) throws(Violation) -> TopologyDecision {
+        let subject = self.subject(in: host.name)
         guard !self.name.hasPrefix("amq.") else {
             let text: ReplyText = "exchange name '\(self.name)' contains reserved prefix 'amq.*'"
             throw .channel(.accessRefused, text: text, method: Self.method)
@@ -59,16 +60,23 @@ struct ExchangeDeclaration {
         throw .connection(.commandInvalid, text: "\(adjective) exchange type '\(name)'", method: Self.method)
     }
 
-    private func checkEquivalence(
-        of type: ExchangeType,
-        to current: ExchangeDefinition,
-        _ subject: String
-    ) throws(Violation) {
-        let equivalence = Equivalence(subject: subject, method: Self.method)
-        try equivalence.check("type", received: type.name, current: current.type.name)
-        try equivalence.check("durable", received: self.isDurable, current: current.isDurable)
-        try equivalence.check("auto_delete", received: self.isAutoDelete, current: current.isAutoDelete)
-        try equivalence.check("internal", received: self.isInternal, current: current.isInternal)
-        try equivalence.check(Self.alternateKey, received: self.arguments, current: current.arguments)
+    /// Compares with the exchange of that name.
+    ///
+    /// Throws when the types differ: messages would go other ways than whoever declares it thinks, whatever the mode.
+    func compare(
+        _ type: ExchangeType,
+        with current: ExchangeDefinition,
+        in host: ShortString
+    ) throws(Violation) -> Equivalence {
+        var equivalence = Equivalence(subject: self.subject(in: host), method: Self.method)
+        equivalence.check("type", received: type.name, current: current.type.name)
+        if let refusal = equivalence.refusal { throw refusal }
+        equivalence.check("durable", received: self.isDurable, current: current.isDurable)
+        equivalence.check("auto_delete", received: self.isAutoDelete, current: current.isAutoDelete)
+        equivalence.check("internal", received: self.isInternal, current: current.isInternal)
+        equivalence.check(Self.alternateKey, received: self.arguments, current: current.arguments)
+        return equivalence
     }
+
+    private func subject(in host: ShortString) -> String { "exchange '\(self.name)' in vhost '\(host)'" }
 }

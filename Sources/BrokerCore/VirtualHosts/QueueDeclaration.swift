@@ -38,17 +38,19 @@ struct QueueDeclaration {
     /// Compares with the queue of that name.
     ///
     /// Who names no type gets the default one, and whatever else is there of those that name none.
-    func checkEquivalence(to queue: QueueInfo, defaultType: DefaultQueueType) throws(Violation) {
+    func compare(with queue: QueueInfo, defaultType: DefaultQueueType) throws(Violation) -> Equivalence {
+        // What belongs to one connection alone is no matter of taste.
         guard self.owner == queue.exclusiveOwner else { throw queue.locked(Self.method) }
-        let equivalence = Equivalence(subject: self.subject(in: queue.virtualHostName), method: Self.method)
-        try equivalence.check("durable", received: self.isDurable, current: queue.durable)
-        try equivalence.check("auto_delete", received: self.isAutoDelete, current: queue.autoDelete)
+        var equivalence = Equivalence(subject: self.subject(in: queue.virtualHostName), method: Self.method)
+        equivalence.check("durable", received: self.isDurable, current: queue.durable)
+        equivalence.check("auto_delete", received: self.isAutoDelete, current: queue.autoDelete)
         let type = QueueTypes(queue.parsed.queueType)
         for argument in QueueArgument.allCases where argument.isCompared && argument.queueTypes.contains(type) {
             if argument == .queueType, self.namesClassicOrNone, queue.parsed.queueType == .classic { continue }
             if argument == .queueType, defaultType == .quorum, self.arguments[argument.name] == nil { continue }
-            try equivalence.check(argument.name, received: self.arguments, current: queue.arguments)
+            equivalence.check(argument.name, received: self.arguments, current: queue.arguments)
         }
+        return equivalence
     }
 
     /// The same with the default type, where it names none and can be of that.

@@ -45,9 +45,15 @@ struct TopologyOwner {
     /// Numbers are never used again, so that a record of a deleted queue never meets a later one of the same name.
     var nextDurableID: UInt64 = 1
 
+    /// What is declared otherwise than it is stays as it is, and whoever declares it goes on; otherwise it is refused.
+    private let isRelaxed: Bool
+    /// What was declared otherwise than it is by the last decision.
+    private var redeclaration: Redeclaration?
+
     /// Makes the owner of a topology without queues.
-    init(defaultQueueType: DefaultQueueType = .classic) {
+    init(defaultQueueType: DefaultQueueType = .classic, isRelaxed: Bool = false) {
         self.defaultQueueType = defaultQueueType
+        self.isRelaxed = isRelaxed
     }
 
     /// Answers a request.
@@ -90,7 +96,7 @@ struct TopologyOwner {
                 isInternal: `internal`,
                 arguments: arguments
             )
-            return try declaration.decide(in: host)
+            return try self.declare(declaration, in: host)
         case .deleteExchange(let name, let ifUnused):
             return try self.deleteExchange(name.withoutLineBreaks, ifUnused: ifUnused, in: host)
         case .bindQueue(let queue, let exchange, let routingKey, let arguments):
@@ -157,6 +163,39 @@ struct TopologyOwner {
         }
     }
 
+    // MARK: Declaring again
+
+    private mutating func declare(
+        _ declaration: ExchangeDeclaration,
+        in host: VirtualHost
+    ) throws(Violation) -> TopologyDecision {
+        let type = try declaration.checkedType()
+        guard let exchange = host.exchange(named: declaration.name) else {
+            return try declaration.make(type, in: host)
+        }
+        try self.accept(try declaration.compare(type, with: exchange.definition, in: host.name))
+        return .done
+    }
+
+    /// Refuses what is declared otherwise than it is, unless that may be.
+    private mutating func accept(_ equivalence: Equivalence) throws(Violation) {
+        guard let refusal = equivalence.refusal else { return }
+        guard self.isRelaxed else {
+            // Of a single one the refusal says everything.
+            if equivalence.hasSeveral {
+                self.redeclaration = Redeclaration(text: "\(equivalence.summary); refused", isRefused: true)
+            }
+            throw refusal
+        }
+        self.redeclaration = Redeclaration(text: "\(equivalence.summary); it stays as it is", isRefused: false)
+    }
+
+    /// What is to be logged of the last decision.
+    mutating func takeRedeclaration() -> Redeclaration? {
+        defer { self.redeclaration = nil }
+        return self.redeclaration
+    }
+
     // MARK: Queues
 
     private func findQueue(
@@ -179,7 +218,7 @@ struct TopologyOwner {
     ) throws(Violation) -> TopologyDecision {
         try declaration.checkName()
         if let queue = host.queue(named: declaration.name) {
-            try declaration.checkEquivalence(to: queue, defaultType: self.defaultQueueType)
+            try self.accept(try declaration.compare(with: queue, defaultType: self.defaultQueueType))
             return .existingQueue(queue)
         }
         let declaration = declaration.typed(by: self.defaultQueueType)
