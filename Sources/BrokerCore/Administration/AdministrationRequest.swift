@@ -26,13 +26,19 @@ public enum AdministrationRequest: Sendable {
     case cancelDelayedMessage(id: UInt64)
     /// A message that waits gets another time.
     case rescheduleDelayedMessage(id: UInt64, dueEpochMilliseconds: UInt64)
+    /// What would become of a publish, and why; see ``RouteExplanation``.
+    case explain(RouteQuestion)
+    /// The last messages of a virtual host, or of all, that no queue got, the newest first.
+    case listUnroutable(virtualHost: String?, limit: Int)
 
     /// Who has to do with it.
     public var place: AdministrationPlace {
         switch self {
         case .setPolicy, .clearPolicy, .listPolicies, .listExchanges, .listVirtualHosts: .shard(0)
         case .listQueues(_, let position), .listBindings(_, let position): .shard(position.shard)
-        case .setTracing, .listDelayedMessages, .cancelDelayedMessage, .rescheduleDelayedMessage: .everyShard
+        case .setTracing, .listDelayedMessages, .cancelDelayedMessage, .rescheduleDelayedMessage, .explain,
+            .listUnroutable:
+            .everyShard
         }
     }
 }
@@ -111,6 +117,10 @@ public enum AdministrationAnswer: Sendable, Equatable {
     case names([String])
     /// Messages that wait, those whose time comes first.
     case delayedMessages([DelayedMessageInfo])
+    /// What would become of a publish.
+    case explanation(RouteExplanation)
+    /// Messages that no queue got, the newest first.
+    case unroutable([UnroutablePublish])
 }
 
 /// Why a request was not carried out.

@@ -15,6 +15,18 @@ extension AdministrationRequest {
             if answers.contains(.done) { return .done }
         case .listDelayedMessages(_, let limit):
             if let all = Self.merge(answers, limit) { return all }
+        case .explain:
+            let parts = answers.compactMap { if case .explanation(let part) = $0 { part } else { nil } }
+            if parts.count == answers.count, let whole = RouteExplanation.merge(parts) { return .explanation(whole) }
+        case .listUnroutable(_, let limit):
+            let parts = answers.compactMap { if case .unroutable(let part) = $0 { part } else { nil } }
+            if parts.count == answers.count {
+                let sorted = parts.flatMap(\.self).sorted { left, right in
+                    (right.epochMilliseconds, left.shard, right.number)
+                        < (left.epochMilliseconds, right.shard, left.number)
+                }
+                return .unroutable(Array(sorted.prefix(max(limit, 0))))
+            }
         default: break
         }
         for case .failed(let failure) in answers { return .failed(failure) }

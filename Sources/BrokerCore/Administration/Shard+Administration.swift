@@ -44,6 +44,14 @@ extension Shard {
             return .delayedMessages(
                 self.delayedMessages(virtualHost: "\(try self.virtualHost(virtualHost).name)", limit: limit)
             )
+        case .explain(let question):
+            return .explanation(try self.explain(question))
+        case .listUnroutable(let virtualHost, let limit):
+            let name = try virtualHost.map { name throws(AdministrationFailure) in "\(try self.virtualHost(name).name)"
+            }
+            let all = self.unroutable.publishes(shard: Int(self.index), limit: ShardLimits.unroutablePublishes)
+            let wanted = all.filter { name == nil || $0.question.virtualHost == name }
+            return .unroutable(Array(wanted.prefix(max(limit, 0))))
         case .cancelDelayedMessage(let id):
             return try self.changeDelay(ticket) { self.cancelDelayedMessage(id: id) }
         case .rescheduleDelayedMessage(let id, let deadline):

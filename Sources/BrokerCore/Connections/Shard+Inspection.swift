@@ -89,7 +89,7 @@ extension Shard {
     }
 
     /// Why an `expiration` is refused, in RabbitMQ's words; nil if it is fine.
-    private static func whyInvalid(expiration: [UInt8]) -> String? {
+    static func whyInvalid(expiration: [UInt8]) -> String? {
         let digits =
             expiration.first == UInt8(ascii: "-") || expiration.first == UInt8(ascii: "+")
             ? Array(expiration.dropFirst()) : expiration
@@ -119,7 +119,8 @@ extension Shard {
         return nil
     }
 
-    private static func routingKeys(_ value: FieldValue) -> [[UInt8]]? {
+    /// The routing keys in `CC` or `BCC`; nil when it is no array.
+    static func routingKeys(_ value: FieldValue) -> [[UInt8]]? {
         guard case .array(let array) = value else { return nil }
         var keys: [[UInt8]] = []
         for element in array {
@@ -131,7 +132,8 @@ extension Shard {
         return keys
     }
 
-    private static func describeCopies(_ name: ShortString, _ value: FieldValue) -> String {
+    /// What is wrong with `CC` or `BCC`, in the words of RabbitMQ.
+    static func describeCopies(_ name: ShortString, _ value: FieldValue) -> String {
         "{unacceptable_type_in_header,\"\(name)\",\(value.rabbitTypeName)}"
     }
 }

@@ -254,6 +254,7 @@ extension Shard {
             self.returnMessage(message.view, channel)
         }
         if targets.isEmpty && !(isReturned && channel.pointee.mode == .transaction) {
+            if !isReturned { self.noteUnroutable(message.view, isReturned: false, from: channel) }
             self.settlePublish(channel)
             return false
         }
@@ -297,6 +298,7 @@ extension Shard {
 
     /// `basic.return` of a mandatory message without a route.
     func returnMessage(_ message: MessageView, _ channel: UnsafeMutablePointer<ChannelState>) {
+        self.noteUnroutable(message, isReturned: true, from: channel)
         let exchangeSize = Int(message.names.load(as: UInt8.self))
         let exchange = UnsafeRawBufferPointer(start: message.names + 1, count: exchangeSize)
         let routingKey = UnsafeRawBufferPointer(

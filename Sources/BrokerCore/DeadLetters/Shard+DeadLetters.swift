@@ -169,7 +169,10 @@ extension Shard {
                 )
                 self.routeInternally(view, extraKeys: letter.headers.extraKeys, in: host)
                 let targets = self.targets(of: letter, death, in: host)
-                guard !targets.isEmpty else { return nil }
+                guard !targets.isEmpty else {
+                    if !self.routeTargets.hasQueue { self.noteUnroutable(view, .deadLetter, in: host) }
+                    return nil
+                }
                 return self.publishInternally(
                     view,
                     death.entry.flags.intersection(.persistent).union(letter.headers.flags),

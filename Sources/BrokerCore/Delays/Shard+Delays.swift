@@ -100,7 +100,10 @@ extension Shard {
                 )
             }
             // Without an exchange, or a route, it is gone: nobody is there to be told.
-            guard found == .routed else { return .taken(isRejected: false) }
+            guard found == .routed, !self.routeTargets.isEmpty else {
+                self.noteUnroutable(view, .delayed, in: host)
+                return .taken(isRejected: false)
+            }
             return self.publishInternally(view, flags, to: self.routeTargets.queues, then: .delayed(id: entry.id))
         }
         switch outcome {

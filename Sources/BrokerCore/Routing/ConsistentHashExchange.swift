@@ -100,6 +100,30 @@ final class ConsistentHashExchange {
         if !self.dependsOnKeyAlone {
             targets.doNotKeep()
         }
+        if let binding = self.nodes[self.choose(routingKey, &message)].bindings.first {
+            targets.add(binding)
+        }
+        return true
+    }
+
+    /// The destination of a message, counted from 0, of how many, and the binding that leads there; nil without any.
+    func choice(
+        _ routingKey: UnsafeRawBufferPointer,
+        _ message: inout MessageHeaders
+    ) -> (bucket: Int, count: Int, binding: Binding)? {
+        guard !self.nodes.isEmpty else { return nil }
+        let bucket = self.choose(routingKey, &message)
+        return self.nodes[bucket].bindings.first.map { (bucket, self.nodes.count, $0) }
+    }
+
+    /// Which destination a binding leads to, counted from 0.
+    func bucket(of binding: Binding) -> Int {
+        self.index[Place(kind: binding.definition.kind, name: binding.definition.destination)] ?? 0
+    }
+
+    /// The number of the destination of a message; there is one.
+    @inline(__always)
+    private func choose(_ routingKey: UnsafeRawBufferPointer, _ message: inout MessageHeaders) -> Int {
         let key = self.source.hash(routingKey, &message)
         var best = 0
         var bestScore = Double.infinity
@@ -113,10 +137,7 @@ final class ConsistentHashExchange {
                 bestScore = score
             }
         }
-        if let binding = self.nodes[best].bindings.first {
-            targets.add(binding)
-        }
-        return true
+        return best
     }
 
     /// The natural logarithm of a number in (0, 1), to nine digits; the core has no mathematical library.

@@ -33,6 +33,11 @@ final class DirectExchange {
         return targets.add(list)
     }
 
+    /// The bindings of a routing key.
+    func bindings(of routingKey: UnsafeRawBufferPointer) -> ContiguousArray<Binding> {
+        self.bindings[routingKey]?.items ?? []
+    }
+
     /// Any binding will do: arguments are stored and mean nothing here.
     static func validate(_ binding: BindingDefinition) -> String? { nil }
 }

@@ -32,7 +32,7 @@ struct ExchangeDefinition: Equatable, Sendable {
 /// An exchange in a replica of the topology.
 final class Exchange {
     /// What finds the bindings of a message, one kind for each exchange type.
-    private enum Router {
+    enum Router {
         case direct(DirectExchange)
         case fanout(FanoutExchange)
         case topic(TopicTrie)
@@ -64,7 +64,8 @@ final class Exchange {
     var policies = MatchedPolicies() {
         didSet { self.alternate = Self.alternate(of: self.definition, self.policies) }
     }
-    private let router: Router
+    /// Finds the bindings of a message.
+    let router: Router
     private var index: [BindingKey: Binding] = [:]
     /// The bindings with this exchange as source.
     private(set) var outgoing = BindingList(.source)

@@ -9,7 +9,7 @@ import AMQPProtocol
 /// Every binding is looked at for every message; a headers exchange is not made for thousands of bindings.
 final class HeadersExchange {
     /// What `x-match` asks for.
-    private enum Match {
+    fileprivate enum Match {
         case all
         case any
         case allWithX
@@ -27,10 +27,13 @@ final class HeadersExchange {
     }
 
     /// A binding with its arguments taken apart.
-    private struct Rule {
+    struct Rule {
+        /// Whether every header must be there, and not any one.
         let needsAll: Bool
+        /// The headers that are asked for.
         let wanted: [(key: ShortString, value: FieldValue)]
 
+        /// Reads the arguments of a binding.
         init(_ arguments: FieldTable) {
             let match = arguments[HeadersExchange.matchKey]?.stringValue.flatMap { Match($0) } ?? .all
             self.needsAll = match == .all || match == .allWithX
@@ -40,7 +43,7 @@ final class HeadersExchange {
             }
         }
 
-        func matches(_ headers: [(key: ShortString, value: FieldValue)]) -> Bool {
+        fileprivate func matches(_ headers: [(key: ShortString, value: FieldValue)]) -> Bool {
             for (key, value) in self.wanted {
                 let isMet = MessageHeaders.find(key, in: headers).map { value.accepts($0) } ?? false
                 if isMet != self.needsAll { return isMet }
@@ -49,7 +52,7 @@ final class HeadersExchange {
         }
     }
 
-    private static let matchKey: ShortString = "x-match"
+    fileprivate static let matchKey: ShortString = "x-match"
 
     private var bindings = BindingList(.route)
     private var rules: [ObjectIdentifier: Rule] = [:]
@@ -96,7 +99,7 @@ final class HeadersExchange {
 
 extension FieldValue {
     /// Whether a header satisfies a binding's argument; a void argument asks only for the header to be there.
-    fileprivate func accepts(_ header: FieldValue) -> Bool {
+    func accepts(_ header: FieldValue) -> Bool {
         if case .void = self { return true }
         return self.meansTheSame(as: header)
     }

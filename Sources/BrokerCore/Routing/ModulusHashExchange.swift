@@ -30,9 +30,18 @@ final class ModulusHashExchange {
 
     /// Adds the destination of a routing key; says whether there is any.
     func route(_ routingKey: UnsafeRawBufferPointer, into targets: inout RouteTargets) -> Bool {
-        guard !self.bindings.isEmpty else { return false }
-        let number = StableHash.hash(routingKey) % UInt64(self.bindings.count)
-        targets.add(self.bindings[Int(number)])
+        guard let choice = self.choice(routingKey) else { return false }
+        targets.add(choice.binding)
         return true
     }
+
+    /// The binding of a routing key and its place, counted from 0, among how many; nil without any.
+    func choice(_ routingKey: UnsafeRawBufferPointer) -> (bucket: Int, count: Int, binding: Binding)? {
+        guard !self.bindings.isEmpty else { return nil }
+        let bucket = Int(StableHash.hash(routingKey) % UInt64(self.bindings.count))
+        return (bucket, self.bindings.count, self.bindings[bucket])
+    }
+
+    /// The bindings in the order that the hash counts.
+    var ordered: ContiguousArray<Binding> { self.bindings }
 }

@@ -65,6 +65,8 @@ public final class Shard {
     var histories = RecentHistories()
     /// What exchanges with `x-message-deduplication` know.
     var windows = DeduplicationWindows()
+    /// The last messages that no queue got.
+    var unroutable = UnroutableRing()
     /// Messages that wait for their time.
     var delays: DelayedMessages
     /// Grows whenever a cached route may have become wrong.
