@@ -29,7 +29,7 @@ enum CtlCommands {
 
     /// All of them, in the order in which they are listed for people.
     static let all: [CtlCommand] =
-        policies + lists + delays + [
+        policies + lists + delays + routing + [
             CtlCommand(
                 "trace_on",
                 "Has copies of a virtual host's messages published to amq.rabbitmq.trace, until the broker stops",
@@ -186,6 +186,67 @@ enum CtlCommands {
             }
         ),
     ]
+
+    private static let routing = [
+        CtlCommand(
+            "explain",
+            "Tells what would become of a message and why: every exchange, binding and queue on its way; sends nothing",
+            options: [
+                onVirtualHost,
+                CtlOption("exchange", value: "exchange", help: "where it is published (default: the default exchange)"),
+                CtlOption("routing-key", value: "key", help: "its routing key (default: empty)"),
+                CtlOption("headers", value: "headers", help: "its headers, a JSON object"),
+                CtlOption("user", value: "user", help: "who publishes it"),
+                CtlOption("expiration", value: "expiration", help: "its expiration property"),
+                CtlOption("bytes", value: "bytes", isNumber: true, help: "size of its body (default: 0)"),
+                CtlOption("persistent", help: "its delivery mode is 2"),
+                CtlOption("mandatory", help: "it comes back when no queue gets it"),
+            ],
+            list: CtlList(["what", "name", "verdict", "reason"]),
+            banner: {
+                let exchange = $0.options["exchange"] ?? ""
+                let key = $0.options["routing-key"] ?? ""
+                return ["Explaining a message to exchange \"\(exchange)\" with routing key \"\(key)\" ..."]
+            },
+            members: { invocation throws(CtlFailure) in try Self.question(invocation) }
+        ),
+        CtlCommand(
+            "list_unroutable",
+            "Lists the last messages that no queue got, the newest first; see explain",
+            options: [
+                onVirtualHost,
+                CtlOption("limit", value: "limit", isNumber: true, help: "rows at most (default: 100)"),
+            ],
+            list: CtlList(
+                ["time", "exchange", "routing_key", "user", "fate", "connection"],
+                others: ["vhost", "headers", "message_bytes"]
+            ),
+            banner: { ["Listing unroutable messages for vhost \($0.virtualHost) ..."] },
+            members: { invocation throws(CtlFailure) in
+                [.init("limit", .integer(max(0, invocation.number("limit") ?? 100)))]
+            }
+        ),
+    ]
+
+    private static func question(_ invocation: CtlInvocation) throws(CtlFailure) -> [JSONValue.Member] {
+        var members: [JSONValue.Member] = [
+            .init("exchange", .string(invocation.options["exchange"] ?? "")),
+            .init("routing_key", .string(invocation.options["routing-key"] ?? "")),
+            .init("mandatory", .bool(invocation.has("mandatory"))),
+            .init("persistent", .bool(invocation.has("persistent"))),
+            .init("bytes", .integer(max(0, invocation.number("bytes") ?? 0))),
+        ]
+        for name in ["user", "expiration"] {
+            if let value = invocation.options[name] { members.append(.init(name, .string(value))) }
+        }
+        if let headers = invocation.options["headers"] {
+            guard let table = try? JSONValue(parsing: headers), case .object = table else {
+                throw CtlFailure(.usage, "headers are a JSON object, not \(headers)")
+            }
+            members.append(.init("headers", table))
+        }
+        return members
+    }
 
     // MARK: Policies
 

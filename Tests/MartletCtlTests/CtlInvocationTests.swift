@@ -56,6 +56,22 @@ import Testing
         }
     }
 
+    @Test func explainAsksAboutAMessage() throws {
+        #expect(
+            try self.invocation(["explain"]).request.line
+                == #"{"version":1,"command":"explain","vhost":"/","columns":["what","name","verdict","reason"],"#
+                + #""exchange":"","routing_key":"","mandatory":false,"persistent":false,"bytes":0}"#
+        )
+        let words = ["--exchange", "e", "--routing-key=k", "--headers", #"{"a":1}"#, "--user", "u", "--mandatory"]
+        let request = try self.invocation(["explain"] + words).request
+        #expect(request["exchange"] == "e" && request["routing_key"] == "k" && request["user"] == "u")
+        #expect(request["headers"] == ["a": 1] && request["mandatory"] == true)
+        for headers in ["[]", "{", ""] {
+            #expect(throws: CtlFailure.self) { try self.invocation(["explain", "--headers", headers]).request }
+        }
+        #expect(try self.invocation(["list_unroutable", "--limit", "-1"]).request["limit"] == 0)
+    }
+
     /// What rabbitmqctl says of a command line that makes no sense, down to the line that says how it is used.
     @Test(arguments: [
         ["set_policy", "bad", "x", "{\"max-length\":10}", "--priority", "abc"],

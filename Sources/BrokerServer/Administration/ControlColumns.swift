@@ -79,4 +79,24 @@ enum ControlColumns {
         .init("persistent") { .bool($0.isPersistent) },
         .init("message_bytes") { .integer(Int64($0.bodyBytes)) },
     ]
+
+    static let explanation: [ControlColumn<ExplainedLine>] = [
+        .init("what") { .string($0.what) },
+        .init("name") { .string($0.name) },
+        .init("verdict") { .string($0.verdict) },
+        .init("reason") { .string($0.reason) },
+    ]
+
+    static let unroutable: [ControlColumn<UnroutablePublish>] = [
+        // Milliseconds since 1970.
+        .init("time") { .integer(Int64(clamping: $0.epochMilliseconds)) },
+        .init("exchange") { .string($0.question.exchange) },
+        .init("routing_key") { .string($0.question.routingKey) },
+        .init("user") { .string($0.question.user ?? "") },
+        .init("fate") { .string($0.fate.rawValue) },
+        .init("connection") { .string($0.connection) },
+        .init("vhost") { .string($0.question.virtualHost) },
+        .init("headers") { JSONValue($0.question.properties.headers ?? .empty) },
+        .init("message_bytes") { .integer(Int64($0.question.bodyBytes)) },
+    ]
 }

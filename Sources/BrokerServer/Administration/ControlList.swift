@@ -9,6 +9,8 @@ enum ControlList {
     case bindings(virtualHost: String, from: ListPosition = .start, [ControlColumn<BindingSnapshot>])
     case virtualHosts([ControlColumn<String>])
     case delayedMessages(virtualHost: String, limit: Int, [ControlColumn<DelayedMessageInfo>])
+    case explanation(RouteQuestion, [ControlColumn<ExplainedLine>])
+    case unroutable(virtualHost: String, limit: Int, [ControlColumn<UnroutablePublish>])
 
     /// What to ask for the page.
     var request: AdministrationRequest {
@@ -19,6 +21,8 @@ enum ControlList {
         case .bindings(let host, let position, _): .listBindings(virtualHost: host, from: position)
         case .virtualHosts: .listVirtualHosts
         case .delayedMessages(let host, let limit, _): .listDelayedMessages(virtualHost: host, limit: limit)
+        case .explanation(let question, _): .explain(question)
+        case .unroutable(let host, let limit, _): .listUnroutable(virtualHost: host, limit: limit)
         }
     }
 
@@ -31,6 +35,8 @@ enum ControlList {
         case (.bindings(_, _, let columns), .bindings(let rows, _)): Self.rows(rows, columns)
         case (.virtualHosts(let columns), .names(let rows)): Self.rows(rows, columns)
         case (.delayedMessages(_, _, let columns), .delayedMessages(let rows)): Self.rows(rows, columns)
+        case (.explanation(_, let columns), .explanation(let whole)): Self.rows(ExplainedLine.lines(of: whole), columns)
+        case (.unroutable(_, _, let columns), .unroutable(let rows)): Self.rows(rows, columns)
         default: []
         }
     }

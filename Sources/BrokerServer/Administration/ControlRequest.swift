@@ -69,11 +69,42 @@ struct ControlRequest {
                 limit: Int(clamping: try self.number("limit")),
                 try self.columns(ControlColumns.delayedMessages)
             )
+        case "explain": .explanation(try self.question(), try self.columns(ControlColumns.explanation))
+        case "list_unroutable":
+            .unroutable(
+                virtualHost: try self.text("vhost"),
+                limit: Int(clamping: try self.number("limit")),
+                try self.columns(ControlColumns.unroutable)
+            )
         default: nil
         }
     }
 
     // MARK: Members
+
+    /// A publish that is asked about; what is not said is left out of it.
+    private func question() throws(ControlRefusal) -> RouteQuestion {
+        var properties = BasicProperties()
+        if let headers = self.members["headers"] {
+            guard let table = FieldTable(headers) else {
+                throw ControlRefusal("invalid", "headers are a JSON object")
+            }
+            properties.headers = table
+        }
+        if self.members["expiration"] != nil {
+            properties.expiration = ShortString(Array(try self.text("expiration").utf8))
+        }
+        if self.members["persistent"] == true { properties.deliveryMode = 2 }
+        return RouteQuestion(
+            virtualHost: try self.text("vhost"),
+            exchange: try self.text("exchange"),
+            routingKey: try self.text("routing_key"),
+            properties: properties,
+            bodyBytes: self.members["bytes"] == nil ? 0 : Int(clamping: try self.number("bytes")),
+            user: self.members["user"]?.text,
+            isMandatory: self.members["mandatory"] == true
+        )
+    }
 
     private func text(_ name: String) throws(ControlRefusal) -> String {
         guard let text = self.members[name]?.text else { throw ControlRefusal("malformed", "\(name) is a string") }

@@ -52,6 +52,41 @@ import Testing
         }
     }
 
+    @Test func publishesAreExplained() async throws {
+        try await self.withBroker(shards: 2) { broker, path in
+            let client = try await broker.connect()
+            try await client.open()
+            _ = try await client.call(QueueDeclare(queue: "q"))
+            _ = try await client.call(ExchangeDeclare(exchange: "t", type: "topic"))
+            _ = try await client.call(QueueBind(queue: "q", exchange: "t", routingKey: "a.*"))
+            let columns = #"["what","name","verdict","reason"]"#
+            let ask = #"""
+                {"version":1,"command":"explain","vhost":"/","exchange":"t","routing_key":"b.c","mandatory":true,\#
+                "columns":\#(columns)}
+                """#
+            let rows = try await ControlClient.ask(path, ask)
+            #expect(rows.first == ["version": 1, "rows": true] && rows.last == ["end": true])
+            #expect(
+                rows.suffix(4).dropLast() == [
+                    ["exchange", "t (topic)", "visited", "published here"],
+                    ["binding", "t -> queue q [a.*]", "no", "word 1 is 'b' where 'a' is wanted"],
+                    ["outcome", "", "unroutable", "unroutable: returned with NO_ROUTE"],
+                ]
+            )
+            let found = try await ControlClient.ask(path, ask.replacing("b.c", with: "a.c"))
+            #expect(found.contains { $0.items?.first == "queue" && $0.items?[2] == "takes" })
+            try await client.send(Frame.publish(to: "b.c", exchange: "t", body: [1]))
+            _ = try await client.call(QueueDeclare(queue: "q"))
+            let list = #"""
+                {"version":1,"command":"list_unroutable","vhost":"/","limit":5,\#
+                "columns":["exchange","routing_key","user","fate","message_bytes"]}
+                """#
+            #expect(
+                try await ControlClient.ask(path, list)[1...] == [["t", "b.c", "guest", "dropped", 1], ["end": true]]
+            )
+        }
+    }
+
     @Test(arguments: [
         ("", "malformed", "the request is no JSON object"),
         ("[]", "malformed", "the request is no JSON object"),
@@ -76,6 +111,10 @@ import Testing
             "id is a number that is not negative"
         ),
         (#"{"version":1,"command":"cancel_delayed_message","id":5}"#, "not-found", "Delayed message does not exist"),
+        (
+            #"{"version":1,"command":"explain","vhost":"/","exchange":"","routing_key":"","headers":[],"columns":["what"]}"#,
+            "invalid", "headers are a JSON object"
+        ),
         (#"{"version":1,"command":"trace_on","vhost":"x"}"#, "no-vhost", "Virtual host 'x' does not exist"),
     ])
     func refusesWhatMakesNoSense(_ line: String, _ kind: String, _ text: String) async throws {
