@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctl import change, ctl, folder, rows
 from martlet import Martlet, environment, program
-from scenarios import Skipped, scenario
+from scenarios import Skipped, eventually, scenario
 
 
 @scenario("socket of a broker")
@@ -44,7 +44,7 @@ def elsewhere() -> None:
             assert (asked.returncode, asked.stdout) == (0, "/\n"), asked
             with Martlet("--port", "0", "--ephemeral", "--ctl-socket", path) as second:
                 warning = f"martlet ctl cannot reach this broker: {path}: another process listens there"
-                assert warning in second.log(), second.log()
+                eventually(lambda: warning in second.log())
                 second.stop()
             asked = subprocess.run([*command, "--socket", path], capture_output=True, text=True, env=environment())
             assert (asked.returncode, asked.stdout) == (0, "/\n"), asked
