@@ -100,7 +100,7 @@ def damaged_end() -> None:
             assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
         for name, (damage, expected) in _damages().items():
             directory = Path(folder, "damaged")
-            shutil.copytree(original, directory)
+            shutil.copytree(original, directory, ignore=shutil.ignore_patterns("*.sock"))
             damage(*_newest_log(directory))
             try:
                 _assert_serves(directory, expected)
