@@ -80,8 +80,12 @@ struct ChannelState: ~Copyable {
     var lastQueue: ShortString?
     /// The method that waits for its answer came with nowait.
     var pendingNoWait = false
-    /// The method that waits for its answer.
-    var pendingMethod = MethodID(classID: 0, methodID: 0)
+    /// The topology's method that waits for its answer, or ``noMethod``.
+    var pendingMethod = ChannelState.noMethod
+    /// Tags of consumers whose queue went while `queue.delete` waits for its answer; the client hears of them after it.
+    var goneWithQueue: [ShortString] = []
+
+    static let noMethod = MethodID(classID: 0, methodID: 0)
 
     init(number: UInt16, epoch: UInt32, connection: UnsafeMutablePointer<ConnectionState>) {
         self.number = number

@@ -169,6 +169,16 @@ extension Shard {
                 self.sendDone(channel)
             }
         }
+        channel.pointee.pendingMethod = ChannelState.noMethod
+        self.tellGoneWithQueue(channel)
+    }
+
+    private func tellGoneWithQueue(_ channel: UnsafeMutablePointer<ChannelState>) {
+        guard channel.pointee.phase == .open else { return }
+        for tag in channel.pointee.goneWithQueue {
+            self.sendMethod(BasicCancel(consumerTag: tag, noWait: true), channel)
+        }
+        channel.pointee.goneWithQueue = []
     }
 
     /// Tells the log that a channel declares what is there otherwise; once, if the channel goes on: it may do so all day.

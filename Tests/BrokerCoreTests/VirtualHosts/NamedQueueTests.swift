@@ -143,9 +143,8 @@ import Testing
         let client = self.client(1)
         client.call(QueueDeclare(queue: "q"))
         client.call(BasicConsume(queue: "q", consumerTag: "c"))
-        let lines = client.call(QueueDelete(queue: "q")).lines
-        #expect(lines.contains("1 cancel c"))
-        #expect(lines.contains("1 queue.delete-ok 0"))
+        // In this order: a client that waits for the answer fails when it is told of a cancelled consumer first.
+        #expect(client.call(QueueDelete(queue: "q")).lines == ["1 queue.delete-ok 0", "1 cancel c"])
         client.send(BasicCancelOk(consumerTag: "c"))
         #expect(client.call(BasicQos(prefetchCount: 1)).lines == ["1 basic.qos-ok"])
     }

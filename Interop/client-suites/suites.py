@@ -1,0 +1,54 @@
+"""Test suites that clients bring along for RabbitMQ, unchanged, against the broker under test."""
+
+import fcntl
+import importlib.metadata
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scenarios import scenario, url
+
+
+def _source(package: str) -> Path:
+    """Returns the unpacked source of the version that is installed; gets it from PyPI unless an earlier run did."""
+    name = f"{package}-{importlib.metadata.version(package)}"
+    folder = Path(tempfile.gettempdir(), f"martlet-interop-source-{name}")
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        complete = folder / "complete"
+        if not complete.exists():
+            download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+            options = ["--no-binary=:all:", "--dest", str(folder), name.replace("-", "==")]
+            subprocess.run([*download, *options], check=True)
+            with tarfile.open(folder / f"{name}.tar.gz") as archive:
+                archive.extractall(folder, filter="data")
+            complete.touch()
+    return folder / name
+
+
+def _run(package: str, tests: str, expression: str) -> None:
+    """Runs pytest on a file of the package's own tests."""
+    address = urlsplit(url())
+    variables = {"RABBITMQ_HOST": str(address.hostname), "RABBITMQ_5672_TCP": str(address.port)}
+    # Tests that their authors mark as flaky, for what they take for granted of timing, have the tries they are given.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore", tests, "-k", expression]
+    done = subprocess.run(
+        command, cwd=_source(package), env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"pytest ended with {done.returncode}: {done.stdout[-3000:]}{done.stderr[-1000:]}"
+
+
+@scenario("py-amqp", limit=120)
+def py_amqp() -> None:
+    """py-amqp's own tests with RabbitMQ pass; those over TLS need a key that its source leaves out."""
+    _run("amqp", "t/integration/test_rmq.py", "not tls")
+
+
+@scenario("kombu", limit=180)
+def kombu() -> None:
+    """kombu's own tests with RabbitMQ over py-amqp pass."""
+    _run("kombu", "t/integration/test_py_amqp.py", "test")
