@@ -117,7 +117,7 @@ final class ControlSeats: Sendable {
 }
 
 /// Reads the line, has it carried out, writes the answer.
-private final class ControlHandler: ChannelInboundHandler {
+final class ControlHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -125,6 +125,8 @@ private final class ControlHandler: ChannelInboundHandler {
     private let seats: ControlSeats
     private var line: [UInt8] = []
     private var isSeated = false
+    /// Ends the patience with who asks nothing.
+    private var deadline: Scheduled<Void>?
     private var isAsked = false
 
     init(_ service: ControlService, _ seats: ControlSeats) {
@@ -134,12 +136,17 @@ private final class ControlHandler: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         self.isSeated = self.seats.take()
-        if !self.isSeated {
+        guard self.isSeated else {
             self.refuse("unavailable", "too many clients ask at once", context)
+            return
+        }
+        self.deadline = context.eventLoop.assumeIsolated().scheduleTask(in: ServerLimits.controlRequestTime) {
+            context.close(promise: nil)
         }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        self.deadline?.cancel()
         guard self.isSeated else { return }
         self.isSeated = false
         self.seats.giveBack()
@@ -175,6 +182,7 @@ private final class ControlHandler: ChannelInboundHandler {
 
     private func endReading(_ context: ChannelHandlerContext) {
         self.isAsked = true
+        self.deadline?.cancel()
         self.line = []
         try? context.channel.syncOptions?.setOption(.autoRead, value: false)
     }

@@ -67,8 +67,12 @@ enum ServerLimits {
     static let controlWriteBytes = 64 * 1024
     /// Columns of a list on the control socket.
     static let controlColumns = 64
+    /// Time that a client of the control socket has to say what it wants.
+    static let controlRequestTime = TimeAmount.seconds(10)
     /// Time without an octet in or out after which a client of the control socket is cut off.
-    static let controlIdle = TimeAmount.seconds(60)
+    ///
+    /// An answer may take long, because it waits for the disk; how long a client waits is its own choice.
+    static let controlIdle = TimeAmount.minutes(10)
 
     /// Ports tried until one is free on every listen address, with port 0.
     static let portAttempts = 10
