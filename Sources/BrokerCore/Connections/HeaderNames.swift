@@ -17,45 +17,40 @@ struct HeaderNames: OptionSet {
 
     /// Looks at the entries of a table, without its length; they were checked when the message came.
     init(in table: UnsafeRawBufferPointer) {
-        self = []
-        var offset = 0
-        while offset < table.count {
-            let size = Int(table[offset])
-            let value = offset + 1 + size
-            guard value < table.count else { return }
-            self.note(UnsafeRawBufferPointer(rebasing: table[(offset + 1)..<value]))
-            guard let width = Self.width(of: table, at: value) else { return }
-            offset = value + 1 + width
-        }
+        self = DelayHeaders(in: table).names
     }
 
-    private mutating func note(_ name: UnsafeRawBufferPointer) {
-        switch name.count {
-        case 2 where name.elementsEqual("CC".utf8), 3 where name.elementsEqual("BCC".utf8):
-            self.insert(.copies)
-        case 7 where name.elementsEqual("x-death".utf8):
-            self.insert(.deaths)
-        case 7 where name.elementsEqual(DelayHeaders.delay.bytes),
-            12 where name.elementsEqual(DelayHeaders.deliverAt.bytes):
-            self.insert(.delay)
-        default:
-            break
+    /// What the name that begins there stands for, if we look at it.
+    @inline(__always)
+    init(name: UnsafeRawPointer, size: Int) {
+        func equals(_ other: StaticString) -> Bool {
+            size == other.utf8CodeUnitCount && Bytes.areEqual(name, other.utf8Start, size)
+        }
+        switch size {
+        case 2 where equals("CC"), 3 where equals("BCC"): self = .copies
+        case 7 where equals("x-death"): self = .deaths
+        case 7 where equals("x-delay"), 12 where equals("x-deliver-at"): self = .delay
+        default: self = []
         }
     }
 
     /// Octets of a value behind its tag; nil when there are not as many.
-    private static func width(of table: UnsafeRawBufferPointer, at index: Int) -> Int? {
-        switch FieldTag(rawValue: table[index]) {
-        case .void: 0
-        case .bool, .int8, .uint8: 1
-        case .int16, .uint16: 2
-        case .int32, .uint32, .float: 4
-        case .decimal: 5
-        case .int64, .int64L, .double, .timestamp: 8
-        case .longString, .byteArray, .table, .array:
+    @inline(__always)
+    static func width(of table: UnsafeRawBufferPointer, at index: Int) -> Int? {
+        // By its octet: making a tag of it is a search of its own.
+        switch table[index] {
+        case FieldTag.longString.rawValue, FieldTag.byteArray.rawValue, FieldTag.table.rawValue,
+            FieldTag.array.rawValue:
             index + 5 <= table.count
                 ? 4 + Int(UInt32(bigEndian: table.loadUnaligned(fromByteOffset: index + 1, as: UInt32.self))) : nil
-        case nil: nil
+        case FieldTag.int32.rawValue, FieldTag.uint32.rawValue, FieldTag.float.rawValue: 4
+        case FieldTag.int64.rawValue, FieldTag.int64L.rawValue, FieldTag.double.rawValue, FieldTag.timestamp.rawValue:
+            8
+        case FieldTag.bool.rawValue, FieldTag.int8.rawValue, FieldTag.uint8.rawValue: 1
+        case FieldTag.int16.rawValue, FieldTag.uint16.rawValue: 2
+        case FieldTag.decimal.rawValue: 5
+        case FieldTag.void.rawValue: 0
+        default: nil
         }
     }
 }

@@ -15,6 +15,8 @@ struct RouteCache: ~Copyable {
     private var targetStorage: UnsafeMutablePointer<QueueAddress>?
     private var targetCapacity = 0
     private var targetCount = 0
+    /// The route is that of messages with headers, too.
+    private(set) var isForHeaders = false
     /// The target, if there is just one and it lives on this shard.
     var localQueue: UnsafeMutablePointer<QueueState>?
     /// The target, if there is just one and it lives on another shard.
@@ -67,6 +69,7 @@ struct RouteCache: ~Copyable {
         size: Int,
         version: UInt64,
         channel: UInt16,
+        isForHeaders: Bool,
         targets: [QueueAddress],
         localQueue: UnsafeMutablePointer<QueueState>?,
         remoteQueue: QueueAddress?
@@ -94,6 +97,7 @@ struct RouteCache: ~Copyable {
             (self.targetStorage.unsafelyUnwrapped + index).initialize(to: target)
         }
         self.targetCount = targets.count
+        self.isForHeaders = isForHeaders
         self.localQueue = localQueue
         self.remoteQueue = remoteQueue
     }

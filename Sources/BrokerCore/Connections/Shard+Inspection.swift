@@ -37,11 +37,10 @@ extension Shard {
         }
         if let range = scan.headers {
             let table = UnsafeRawBufferPointer(rebasing: properties[range])
-            let names = HeaderNames(in: table)
+            let delay = DelayHeaders(in: table)
+            let names = delay.names
             if names.contains(.delay) {
-                var headers = MessageHeaders(encoded: table)
-                let now = self.epochMilliseconds(at: self.now)
-                rewrite.isDelayed = DelayHeaders.deadline(headers.entries(), now: now) != nil
+                rewrite.isDelayed = delay.deadline(table, self.epochMilliseconds(at: self.now)) != nil
             }
             if !names.isDisjoint(with: [.copies, .deaths]) {
                 decoded = decode()

@@ -190,11 +190,14 @@ extension Shard {
         }
         // A window at the exchange itself comes before the delay, which it sees to.
         let isAtWindow = self.routeTargets.hasWindow && self.routeTargets.count == 1
+        if self.routeTargets.isKeepable, !virtualHost.isTraced, rewritten.extraKeys.isEmpty,
+            headerRange == nil || self.routeTargets.isForHeaders
+        {
+            self.cacheRoute(message, self.routeTargets.queues, channel)
+        }
         if rewritten.isDelayed && !isAtWindow {
             self.routeTargets.reset()
             self.routeTargets.add(Station(number: virtualHost.number), .delayAnywhere)
-        } else if headerRange == nil && self.routeTargets.isKeepable && !virtualHost.isTraced {
-            self.cacheRoute(message, self.routeTargets.queues, channel)
         }
         // Ours alone while the message is handed on: nothing is routed meanwhile.
         let targets = self.routeTargets.queues
@@ -234,6 +237,7 @@ extension Shard {
             size: message.namesSize,
             version: self.routeEpoch,
             channel: channel.pointee.number,
+            isForHeaders: self.routeTargets.isForHeaders,
             targets: targets,
             localQueue: isLocal ? only.flatMap { self.queue($0) } : nil,
             remoteQueue: isLocal ? nil : only

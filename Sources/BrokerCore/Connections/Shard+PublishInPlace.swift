@@ -136,9 +136,10 @@ extension Shard {
         if flags == 0x1000 && propertiesSize == 3 {
             scanned.deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
         } else if flags != 0 || propertiesSize != 2 {
-            scanned = Self.scan(UnsafeRawBufferPointer(start: header + 19, count: propertiesSize))
+            scanned = self.scan(UnsafeRawBufferPointer(start: header + 19, count: propertiesSize))
             guard scanned.isWellFormed else { return 0 }
         }
+        let isUsual = !scanned.isSpecial && (!scanned.hasHeaders || channel.pointee.route.isForHeaders)
         var message = IncomingMessage(
             names: names,
             namesSize: namesSize,
@@ -152,8 +153,12 @@ extension Shard {
             contentFrames: header,
             timeToLive: scanned.timeToLive
         )
-        if let queue, !scanned.isSpecial {
-            _ = self.publishAgain(message, to: queue, on: channel)
+        if let queue, isUsual {
+            if let deadline = scanned.deadline {
+                self.delayAgain(message, until: deadline, on: channel)
+            } else {
+                _ = self.publishAgain(message, to: queue, on: channel)
+            }
         } else {
             _ = self.publish(&message, on: channel)
         }
@@ -168,6 +173,10 @@ extension Shard {
         var isWellFormed = true
         /// There are properties that have to be looked at more closely.
         var isSpecial = false
+        /// There are headers, in which ``isSpecial`` sees nothing.
+        var hasHeaders = false
+        /// Until when it waits, in milliseconds since 1970.
+        var deadline: UInt64?
         var deliveryMode: UInt8 = 0
         /// Milliseconds that the message's own expiration gives it.
         var timeToLive = Shard.unlimited
@@ -175,13 +184,24 @@ extension Shard {
 
     /// Validates properties and reads what is needed of them.
     @inline(never)
-    private static func scan(_ properties: UnsafeRawBufferPointer) -> ScannedProperties {
+    private func scan(_ properties: UnsafeRawBufferPointer) -> ScannedProperties {
         guard let scan = try? PropertyScan.scan(properties) else { return ScannedProperties(isWellFormed: false) }
         var result = ScannedProperties(deliveryMode: scan.deliveryMode)
-        var special = scan.flags & self.specialProperties
-        if let range = scan.expiration, let time = self.plainExpiration(properties, range) {
+        var special = scan.flags & Self.specialProperties
+        if let range = scan.expiration, let time = Self.plainExpiration(properties, range) {
             special &= ~PropertyFlags.expiration
             result.timeToLive = time
+        }
+        if let range = scan.headers {
+            let table = UnsafeRawBufferPointer(rebasing: properties[range])
+            let headers = DelayHeaders(in: table)
+            if headers.names.isDisjoint(with: [.copies, .deaths]) {
+                special &= ~PropertyFlags.headers
+                result.hasHeaders = true
+            }
+            if headers.names.contains(.delay) {
+                result.deadline = headers.deadline(table, self.epochMilliseconds(at: self.now))
+            }
         }
         result.isSpecial = special != 0
         return result
@@ -196,6 +216,31 @@ extension Shard {
             value = value &* 10 &+ UInt64(digit &- UInt8(ascii: "0"))
         }
         return value
+    }
+
+    /// Keeps a message until its time has come, for a publisher whose exchange is known to be there.
+    @inline(never)
+    private func delayAgain(
+        _ message: IncomingMessage,
+        until deadline: UInt64,
+        on channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        guard let host = channel.pointee.connection.pointee.virtualHost else { return }
+        let isLogged = self.isDelayLogged(message.flags) { host.exchange(named: message.exchange) }
+        let origin = self.delays.origins.retain(
+            virtualHost: host.name,
+            exchange: message.exchange,
+            isLogged: isLogged
+        )
+        self.delay(self.storeMessage(message, references: 1), until: deadline, origin: origin)
+        guard isLogged else {
+            self.settlePublish(channel)
+            return
+        }
+        self.waitForLog(channel, bytes: message.namesSize + message.propertiesSize + message.bodySize)
+        if channel.pointee.mode == .confirm {
+            self.waitToConfirm(self.address(of: channel), channel.pointee.confirms.addOpen(count: 1))
+        }
     }
 
     /// The channel `number`, if a publish on it can be handled at once.

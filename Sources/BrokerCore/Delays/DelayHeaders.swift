@@ -5,9 +5,92 @@ import AMQPProtocol
 /// `x-delay` is a number of milliseconds, of any integer type. It is turned negative when it has passed, as by the
 /// delayed message exchange of RabbitMQ: a message that goes on to another such exchange does not wait again.
 /// `x-deliver-at` is a point in time: milliseconds since 1970, or a timestamp.
-enum DelayHeaders {
+struct DelayHeaders {
     static let delay: ShortString = "x-delay"
     static let deliverAt: ShortString = "x-deliver-at"
+
+    /// Which of the names that we look at are there.
+    private(set) var names = HeaderNames()
+    /// Offsets of the values' tags; 0 is none, since a name stands in front.
+    private var delayPlace = 0
+    private var deliverAtPlace = 0
+
+    /// Walks over the entries of a table, without its length; they were checked when the message came.
+    ///
+    /// Nothing is decoded or allocated.
+    init(in table: UnsafeRawBufferPointer) {
+        guard let base = table.baseAddress else { return }
+        var offset = 0
+        while offset < table.count {
+            let size = Int(table[offset])
+            let value = offset &+ 1 &+ size
+            guard value < table.count, let width = HeaderNames.width(of: table, at: value) else { return }
+            let name = HeaderNames(name: base + (offset &+ 1), size: size)
+            if name == .delay {
+                // Of several with one name the first counts.
+                if size == 7 && self.delayPlace == 0 { self.delayPlace = value }
+                if size == 12 && self.deliverAtPlace == 0 { self.deliverAtPlace = value }
+            }
+            self.names.formUnion(name)
+            offset = value &+ 1 &+ width
+        }
+    }
+
+    /// ``deadline(_:now:)`` of the table that was walked over.
+    func deadline(_ table: UnsafeRawBufferPointer, _ now: UInt64) -> UInt64? {
+        if self.delayPlace != 0, let delay = Self.integer(table, self.delayPlace), delay > 0 {
+            let (deadline, overflow) = now.addingReportingOverflow(UInt64(delay))
+            return overflow ? .max : deadline
+        }
+        guard self.deliverAtPlace != 0 else { return nil }
+        let time: UInt64?
+        if FieldTag(rawValue: table[self.deliverAtPlace]) == .timestamp {
+            let seconds = table.loadUnaligned(fromByteOffset: self.deliverAtPlace + 1, as: UInt64.self)
+            let (product, overflow) = UInt64(bigEndian: seconds).multipliedReportingOverflow(by: 1000)
+            time = overflow ? .max : product
+        } else {
+            time = Self.integer(table, self.deliverAtPlace).flatMap { UInt64(exactly: $0) }
+        }
+        return time.flatMap { $0 > now ? $0 : nil }
+    }
+
+    /// The integer behind a tag; nil when there is something else.
+    private static func integer(_ table: UnsafeRawBufferPointer, _ place: Int) -> Int64? {
+        func read<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Int64? {
+            Int64(truncatingIfNeeded: Number(bigEndian: table.loadUnaligned(fromByteOffset: place + 1, as: type)))
+        }
+        switch table[place] {
+        case FieldTag.int8.rawValue: return read(Int8.self)
+        case FieldTag.uint8.rawValue: return read(UInt8.self)
+        case FieldTag.int16.rawValue: return read(Int16.self)
+        case FieldTag.uint16.rawValue: return read(UInt16.self)
+        case FieldTag.int32.rawValue: return read(Int32.self)
+        case FieldTag.uint32.rawValue: return read(UInt32.self)
+        case FieldTag.int64.rawValue, FieldTag.int64L.rawValue: return read(Int64.self)
+        default: return nil
+        }
+    }
+
+    /// Makes the table what ``afterwards(_:)`` would, in place; false when that takes other octets or another size, and
+    /// then nothing has changed.
+    func negateDelay(in table: UnsafeMutableRawBufferPointer) -> Bool {
+        guard !self.names.contains(.copies) else { return false }
+        guard self.delayPlace != 0 else { return true }
+        let octets = UnsafeRawBufferPointer(table)
+        guard let delay = Self.integer(octets, self.delayPlace), delay > 0 else { return true }
+        func write<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Bool {
+            let value = Number(truncatingIfNeeded: -delay).bigEndian
+            table.storeBytes(of: value, toByteOffset: self.delayPlace + 1, as: type)
+            return true
+        }
+        switch table[self.delayPlace] {
+        case FieldTag.int8.rawValue: return write(Int8.self)
+        case FieldTag.int16.rawValue: return write(Int16.self)
+        case FieldTag.int32.rawValue: return write(Int32.self)
+        case FieldTag.int64.rawValue, FieldTag.int64L.rawValue: return write(Int64.self)
+        default: return false
+        }
+    }
 
     /// How long a message is to wait by `x-delay`; nil when not at all.
     static func delay(_ entries: [(key: ShortString, value: FieldValue)]) -> UInt64? {

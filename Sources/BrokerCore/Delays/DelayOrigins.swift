@@ -16,6 +16,7 @@ struct DelayOrigins {
     private var numbers: [DelayOrigin: UInt32] = [:]
     private var origins: [(origin: DelayOrigin, count: Int)] = []
     private var free: [UInt32] = []
+    private var last: UInt32 = 0
 
     /// Makes a table without origins.
     init() {}
@@ -37,13 +38,36 @@ struct DelayOrigins {
         return number | bit
     }
 
+    /// ``retain(_:isLogged:)`` without making an origin, which is most often the one of the last message.
+    mutating func retain(
+        virtualHost: ShortString,
+        exchange: UnsafeRawBufferPointer,
+        isLogged: Bool
+    ) -> UInt32 {
+        let last = Int(self.last)
+        if last < self.origins.count, self.origins[last].count > 0,
+            self.origins[last].origin.virtualHost == virtualHost,
+            exchange.elementsEqual(self.origins[last].origin.exchange.bytes)
+        {
+            self.origins[last].count += 1
+            return self.last | (isLogged ? Self.loggedBit : 0)
+        }
+        let name = ShortString(Array(exchange)) ?? ""
+        let number = self.retain(DelayOrigin(virtualHost: virtualHost, exchange: name), isLogged: isLogged)
+        self.last = number & ~Self.loggedBit
+        return number
+    }
+
     /// One message less has the number.
-    mutating func release(_ number: UInt32) {
+    ///
+    /// Returns whether it was the last one: the number may come to stand for another origin.
+    mutating func release(_ number: UInt32) -> Bool {
         let index = Int(number & ~Self.loggedBit)
         self.origins[index].count -= 1
-        guard self.origins[index].count == 0 else { return }
+        guard self.origins[index].count == 0 else { return false }
         self.numbers[self.origins[index].origin] = nil
         self.free.append(UInt32(index))
+        return true
     }
 
     /// The origin of a number.

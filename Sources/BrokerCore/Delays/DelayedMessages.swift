@@ -1,3 +1,23 @@
+/// A message that waits for its time.
+struct DelayedEntry: WheelElement {
+    /// Milliseconds since 1970.
+    var deadline: UInt64
+    /// Unique for ever; of equal deadlines the lower one comes first.
+    let id: UInt64
+    /// The message, with one reference.
+    let slot: UInt32
+    /// Where it is published when its time has come; see ``DelayOrigins``.
+    let origin: UInt32
+
+    /// Whether the commit log has the message.
+    var isLogged: Bool { self.origin & DelayOrigins.loggedBit != 0 }
+
+    @inline(__always)
+    func precedes(_ other: DelayedEntry) -> Bool {
+        self.deadline == other.deadline ? self.id < other.id : self.deadline < other.deadline
+    }
+}
+
 /// The messages of a shard that wait for their time.
 ///
 /// A message waits on the shard of the connection that has published it. Invariants:
@@ -8,11 +28,11 @@
 ///    number.
 struct DelayedMessages: ~Copyable {
     /// What waits.
-    var heap = DelayHeap()
+    var wheel = TimerWheel<DelayedEntry>()
     /// Where it goes then.
     var origins = DelayOrigins()
     /// Published, and not answered by queues of other shards.
-    var inFlight: [UInt64: DelayHeap.Entry] = [:]
+    var inFlight: [UInt64: DelayedEntry] = [:]
     /// The id of the next message.
     var nextID: UInt64
     /// The step between ids.
@@ -23,6 +43,11 @@ struct DelayedMessages: ~Copyable {
     var heldUntil = BrokerInstant(nanoseconds: 0)
     /// Whether all that waits is being told to the log again.
     var isTelling = false
+    /// More are due than were published in one go.
+    var isBehind = false
+    /// Where the last one went that was published, of the origin ``routeOrigin``.
+    var route = RouteCache()
+    var routeOrigin = UInt32.max
 
     /// Makes the messages of the shard `index` of `count`; none.
     init(shard index: Int, of count: Int) {
@@ -46,7 +71,7 @@ struct DelayedMessages: ~Copyable {
 
 extension ShardLimits {
     /// Delayed messages published in one go before others have their turn.
-    static let delaysInOneGo = 256
+    static let delaysInOneGo = 2048
     /// Octets of publishes under way to other shards above which delayed messages wait longer.
     static let delayWindowBytes = 16 << 20
     /// How long they wait then.

@@ -3,8 +3,8 @@ internal import AMQPProtocol
 /// Messages that wait: from their publish to the day they go to their queues.
 ///
 /// ```
-/// publish ─► delay ─► heap ─► publishDelayed ─► queues of this shard have it ─► done
-///                      │            └─► inFlight ─► other shards have answered ─┘
+/// publish ─► delay ─► wheel ─► publishDelayed ─► queues of this shard have it ─► done
+///                      │             └─► inFlight ─► other shards have answered ─┘
 ///                      └─► cancelDelayedMessage
 /// ```
 extension Shard {
@@ -12,20 +12,26 @@ extension Shard {
     ///
     /// Returns whether the log has to have it.
     func delay(_ slot: UInt32, _ flags: QueueEntry.Flags, until deadline: UInt64, _ origin: DelayOrigin) -> Bool {
-        let exchange = self.topology.virtualHost(named: origin.virtualHost)?.exchange(named: origin.exchange)
-        let isLogged = self.log.isOn && flags.contains(.persistent) && exchange?.definition.isDurable ?? false
-        let entry = DelayHeap.Entry(
-            deadline: deadline,
-            id: self.delays.takeID(),
-            slot: slot,
-            origin: self.delays.origins.retain(origin, isLogged: isLogged)
-        )
-        self.delays.heap.insert(entry)
-        self.tellDisplaced()
-        if isLogged {
+        let isLogged = self.isDelayLogged(flags) {
+            self.topology.virtualHost(named: origin.virtualHost)?.exchange(named: origin.exchange)
+        }
+        self.delay(slot, until: deadline, origin: self.delays.origins.retain(origin, isLogged: isLogged))
+        return isLogged
+    }
+
+    /// Whether the log has to have a message that waits, which comes from an exchange.
+    func isDelayLogged(_ flags: QueueEntry.Flags, from exchange: () -> Exchange?) -> Bool {
+        guard self.log.isOn && flags.contains(.persistent) else { return false }
+        return exchange()?.definition.isDurable ?? false
+    }
+
+    /// Keeps a message until its time has come and tells the log if the origin's number says so.
+    func delay(_ slot: UInt32, until deadline: UInt64, origin: UInt32) {
+        let entry = DelayedEntry(deadline: deadline, id: self.delays.takeID(), slot: slot, origin: origin)
+        self.delays.wheel.insert(entry)
+        if entry.isLogged {
             self.logDelayed(entry)
         }
-        return isLogged
     }
 
     /// Keeps a message for as long as its headers say; see ``delay(_:_:until:_:)``.
@@ -34,42 +40,47 @@ extension Shard {
         let record = self.store.record(slot)
         let properties = UnsafeRawBufferPointer(start: record.properties, count: record.propertiesSize)
         let range = (try? PropertyScan.scan(properties))?.headers
-        var headers = MessageHeaders(encoded: range.map { UnsafeRawBufferPointer(rebasing: properties[$0]) })
+        let table = range.map { UnsafeRawBufferPointer(rebasing: properties[$0]) }
         // None is left of a point in time that has come meanwhile: then it goes at once, behind those before it.
-        let deadline = DelayHeaders.deadline(headers.entries(), now: now) ?? now
+        let deadline = table.flatMap { DelayHeaders(in: $0).deadline($0, now) } ?? now
         return self.delay(slot, flags, until: deadline, origin)
     }
 
-    /// When the first message's time comes.
+    /// When the first message's time comes, at the soonest.
     var nextDelayDeadline: BrokerInstant? {
-        self.delays.heap.first.map {
-            max(self.wallClock.instant(epochMilliseconds: $0.deadline), self.delays.heldUntil)
+        self.delays.wheel.nextDeadline.map {
+            max(self.wallClock.instant(epochMilliseconds: $0), self.delays.heldUntil)
         }
     }
 
     /// Publishes messages whose time has come; the next call goes on when they are many.
     func fireDelays() {
-        guard self.delays.heap.count > 0, self.delays.heldUntil <= self.now else { return }
+        self.delays.isBehind = false
+        guard self.delays.wheel.count > 0, self.delays.heldUntil <= self.now else { return }
         let now = self.epochMilliseconds(at: self.now)
         var remaining = ShardLimits.delaysInOneGo
-        while remaining > 0, let first = self.delays.heap.first, first.deadline <= now {
+        while let entry = self.delays.wheel.popDue(at: now) {
+            self.publishDelayed(entry)
+            remaining -= 1
             guard self.internalPublishes.bytes < ShardLimits.delayWindowBytes else {
                 self.delays.heldUntil = self.now.advanced(milliseconds: ShardLimits.delayPauseMilliseconds)
                 break
             }
-            remaining -= 1
-            let entry = self.delays.heap.remove(at: 0)
-            self.tellDisplaced()
-            self.publishDelayed(entry)
+            guard remaining > 0 else {
+                self.delays.isBehind = true
+                break
+            }
         }
         self.dispatchTouchedQueues()
     }
 
     /// Gives a message to the queues that its exchange leads to now.
-    private func publishDelayed(_ entry: DelayHeap.Entry) {
+    private func publishDelayed(_ entry: DelayedEntry) {
+        if self.enqueueDelayed(entry) { return }
         let origin = self.delays.origins[entry.origin]
         guard let host = self.topology.virtualHost(named: origin.virtualHost) else {
             self.delayedDone(entry)
+            self.store.release(entry.slot)
             return
         }
         var view = self.store.record(entry.slot).view
@@ -104,37 +115,108 @@ extension Shard {
                 self.noteUnroutable(view, .delayed, in: host)
                 return .taken(isRejected: false)
             }
+            self.cacheDelayedRoute(view, entry, hasExtraKeys: !extraKeys.isEmpty)
             return self.publishInternally(view, flags, to: self.routeTargets.queues, then: .delayed(id: entry.id))
         }
         switch outcome {
         case .taken:
             self.delayedDone(entry)
+            self.store.release(entry.slot)
         case .pending:
             self.delays.inFlight[entry.id] = entry
             if self.delays.isTelling && entry.isLogged {
-                // It has left the heap, and perhaps not been told; the files that know it are about to go.
+                // It has left the wheel, and perhaps not been told; the files that know it are about to go.
                 self.logDelayed(entry)
             }
         }
+    }
+
+    /// Remembers where messages of an origin with these names go, if it is one queue of this shard.
+    private func cacheDelayedRoute(_ view: MessageView, _ entry: DelayedEntry, hasExtraKeys: Bool) {
+        let targets = self.routeTargets.queues
+        guard self.routeTargets.isKeepable, self.routeTargets.isForHeaders, !hasExtraKeys, targets.count == 1,
+            targets[0].shard == self.index, let queue = self.queue(targets[0])
+        else { return }
+        if !self.delays.route.hasMemory {
+            self.delays.route = RouteCache(capacity: MessageRecord.maxNamesSize)
+        }
+        self.delays.routeOrigin = entry.origin & ~DelayOrigins.loggedBit
+        self.delays.route.store(
+            view.names,
+            size: view.namesSize,
+            version: self.routeEpoch,
+            channel: 0,
+            isForHeaders: true,
+            targets: targets,
+            localQueue: queue,
+            remoteQueue: nil
+        )
+    }
+
+    /// Gives a message to the queue that the last one went to, as it lies in memory; false when it does not go there or
+    /// needs more than that.
+    private func enqueueDelayed(_ entry: DelayedEntry) -> Bool {
+        let record = self.store.record(entry.slot)
+        // Octets that others have, too, stay as they are.
+        guard record.references == 1, entry.origin & ~DelayOrigins.loggedBit == self.delays.routeOrigin,
+            self.delays.route.matches(record.names, size: record.namesSize, version: self.routeEpoch),
+            let queue = self.delays.route.localQueue, !queue.pointee.hasFeatures,
+            let isPersistent = Self.wakeInPlace(record)
+        else { return false }
+        let flags: QueueEntry.Flags = isPersistent ? .persistent : []
+        if isPersistent && queue.pointee.isLogged {
+            self.notePlace(queue)
+            self.logMessage(record.view, flags)
+        }
+        // Our reference goes with it.
+        self.enqueue(queue, QueueEntry(slot: entry.slot, flags: flags))
+        self.delayedDone(entry)
+        return true
+    }
+
+    /// Makes a message in memory one that has waited; returns whether it is persistent, or nil when that takes more.
+    private static func wakeInPlace(_ record: MessageRecord) -> Bool? {
+        // Properties were checked when the message came, so that their sizes hold.
+        let properties = record.properties
+        let flags = record.view.propertyFlags
+        guard flags & PropertyFlags.expiration == 0 else { return nil }
+        var offset = 2
+        if flags & PropertyFlags.contentType != 0 {
+            offset += 1 + Int(properties.load(fromByteOffset: offset, as: UInt8.self))
+        }
+        if flags & PropertyFlags.contentEncoding != 0 {
+            offset += 1 + Int(properties.load(fromByteOffset: offset, as: UInt8.self))
+        }
+        if flags & PropertyFlags.headers != 0 {
+            let size = Int(UInt32(bigEndian: properties.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+            let table = UnsafeMutableRawBufferPointer(start: properties + offset + 4, count: size)
+            guard DelayHeaders(in: UnsafeRawBufferPointer(table)).negateDelay(in: table) else { return nil }
+            offset += 4 + size
+        }
+        guard flags & PropertyFlags.deliveryMode != 0 else { return false }
+        return properties.load(fromByteOffset: offset, as: UInt8.self) == 2
     }
 
     /// All queues have a delayed message.
     func delayedArrived(_ id: UInt64) {
         guard let entry = self.delays.inFlight.removeValue(forKey: id) else { return }
         self.delayedDone(entry)
+        self.store.release(entry.slot)
     }
 
-    private func delayedDone(_ entry: DelayHeap.Entry) {
+    /// A message that has waited does so no more; its reference is somebody else's business.
+    func delayedDone(_ entry: DelayedEntry) {
         if entry.isLogged {
             self.delays.unlogged.append((entry.id, 0))
         }
-        self.delays.origins.release(entry.origin)
-        self.store.release(entry.slot)
+        if self.delays.origins.release(entry.origin) {
+            self.delays.routeOrigin = .max
+        }
     }
 
     // MARK: The log
 
-    private func logDelayed(_ entry: DelayHeap.Entry) {
+    private func logDelayed(_ entry: DelayedEntry) {
         let view = self.store.record(entry.slot).view
         let origin = self.delays.origins[entry.origin]
         let base = self.appendLog(.delayed, size: DelayedRecord.size(view, origin))
@@ -151,7 +233,7 @@ extension Shard {
 
     /// Begins to tell the log again what waits.
     func beginTellingDelays() {
-        self.delays.heap.beginTelling()
+        self.delays.wheel.beginTelling()
         self.delays.isTelling = true
         for id in self.delays.inFlight.keys.sorted() {
             if let entry = self.delays.inFlight[id], entry.isLogged {
@@ -163,7 +245,7 @@ extension Shard {
     /// Tells the next messages that wait, as long as there is budget; returns whether there are more.
     func continueTellingDelays(_ budget: inout Int) -> Bool {
         while budget > 0 {
-            guard let entry = self.delays.heap.nextToTell() else {
+            guard let entry = self.delays.wheel.nextToTell() else {
                 self.delays.isTelling = false
                 return false
             }
@@ -176,7 +258,7 @@ extension Shard {
     }
 
     private func tellDisplaced() {
-        for entry in self.delays.heap.takeDisplaced() where entry.isLogged {
+        for entry in self.delays.wheel.takeDisplaced() where entry.isLogged {
             self.logDelayed(entry)
         }
     }
@@ -186,8 +268,8 @@ extension Shard {
         self.delays.skip(beyond: highestID)
         for (number, delay) in recovered.enumerated() where number % Int(self.count) == Int(self.index) {
             let slot = delay.message.withView { self.storeCopy($0) }
-            self.delays.heap.insert(
-                DelayHeap.Entry(
+            self.delays.wheel.insert(
+                DelayedEntry(
                     deadline: delay.deadline,
                     id: delay.id,
                     slot: slot,
@@ -209,7 +291,7 @@ extension Shard {
         var isPassing = after != nil
         let limit = min(limit, ShardLimits.listedDelays)
         guard limit > 0 else { return [] }
-        self.delays.heap.forEachInOrder { entry in
+        self.delays.wheel.forEachInOrder { entry in
             if isPassing {
                 isPassing = entry.id != after
                 return true
@@ -233,16 +315,16 @@ extension Shard {
     }
 
     /// The number of messages that wait.
-    public var delayedMessageCount: Int { self.delays.heap.count }
+    public var delayedMessageCount: Int { self.delays.wheel.count }
 
     /// Drops a message that waits; false when it does not wait here (any more).
     ///
     /// Looks through all of them.
     public func cancelDelayedMessage(id: UInt64) -> Bool {
-        guard let index = self.delays.heap.index(of: id) else { return false }
-        let entry = self.delays.heap.remove(at: index)
-        self.tellDisplaced()
+        guard let place = self.delays.wheel.firstPlace(where: { $0.id == id }) else { return false }
+        let entry = self.delays.wheel.remove(place)
         self.delayedDone(entry)
+        self.store.release(entry.slot)
         return true
     }
 
@@ -250,20 +332,15 @@ extension Shard {
     ///
     /// Looks through all of them.
     public func rescheduleDelayedMessage(id: UInt64, toEpochMilliseconds deadline: UInt64) -> Bool {
-        guard let index = self.delays.heap.index(of: id) else { return false }
-        let isLogged = self.delays.heap[index].isLogged
+        guard let place = self.delays.wheel.firstPlace(where: { $0.id == id }) else { return false }
+        let isLogged = self.delays.wheel[place].isLogged
         // A deadline of 0 stands for done in the log; a millisecond later it is over as well.
         let deadline = max(deadline, 1)
-        self.delays.heap.move(at: index, to: deadline)
+        self.delays.wheel.update(place, deadline: deadline)
         self.tellDisplaced()
         if isLogged {
             self.delays.unlogged.append((id, deadline))
         }
         return true
     }
-}
-
-extension DelayHeap.Entry {
-    /// Whether the commit log has the message.
-    var isLogged: Bool { self.origin & DelayOrigins.loggedBit != 0 }
 }

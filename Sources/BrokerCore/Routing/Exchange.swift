@@ -78,13 +78,23 @@ final class Exchange {
     /// Whether the station has a window of keys.
     let isDeduplicating: Bool
 
+    /// Whether headers or other properties may have a say in where a message goes; not `x-delay`, which is looked at
+    /// before.
+    let looksAtProperties: Bool
+
     /// Makes an exchange without bindings; `seed` guards its hash tables, `station` is its number if it needs one.
     init(_ definition: ExchangeDefinition, seed: UInt64, station: Station? = nil) {
         self.definition = definition
         self.isDeduplicating = definition.isDeduplicating
+        self.looksAtProperties = Self.looksAtProperties(definition)
         self.station = definition.needsStation ? station : nil
         self.alternate = Self.alternate(of: definition, MatchedPolicies())
         self.router = Self.makeRouter(definition, seed)
+    }
+
+    private static func looksAtProperties(_ definition: ExchangeDefinition) -> Bool {
+        if definition.isDeduplicating || definition.type == .recentHistory { return true }
+        return definition.routedType == .headers || definition.routedType == .consistentHash
     }
 
     private static func makeRouter(_ definition: ExchangeDefinition, _ seed: UInt64) -> Router {

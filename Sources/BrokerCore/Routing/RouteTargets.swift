@@ -26,6 +26,8 @@ struct RouteTargets {
     private let random: (any RandomSource)?
     /// Whether every message with the same exchange and routing key, and without headers, gets the same queues.
     private(set) var isKeepable = true
+    /// Whether headers have no say in it: ``isKeepable`` is for messages with headers, too.
+    private(set) var isForHeaders = true
     /// Whether exchanges with `x-message-deduplication` stop messages: those of clients.
     private(set) var stopsAtWindows = false
     /// Whether one of ``queues`` is the window of such an exchange.
@@ -52,6 +54,7 @@ struct RouteTargets {
         self.queues.removeAll(keepingCapacity: true)
         self.pending.removeAll(keepingCapacity: true)
         self.isKeepable = true
+        self.isForHeaders = true
         self.stopsAtWindows = false
         self.hasWindow = false
     }
@@ -59,6 +62,11 @@ struct RouteTargets {
     /// The targets depend on more than exchange and routing key.
     mutating func doNotKeep() {
         self.isKeepable = false
+    }
+
+    /// The targets depend on headers or other properties.
+    mutating func dependOnHeaders() {
+        self.isForHeaders = false
     }
 
     /// A random number below `count`, which is positive.

@@ -3,7 +3,7 @@ extension Shard {
     /// Tells the other shards when what this one holds has changed much, and looks at the alarm.
     func updateMemoryAlarm() {
         let messages = self.store.heldBytes + self.ringMemory.bytes + self.assemblyBytes
-        let held = messages + self.delays.heap.heldBytes + self.windows.bytes
+        let held = messages + self.delays.wheel.heldBytes + self.windows.bytes
         let step = max(1 << 20, Int(self.settings.memoryLimitBytes >> 7))
         guard abs(held - self.reportedHeldBytes) > step || (held < step && self.reportedHeldBytes >= step) else {
             return

@@ -276,12 +276,16 @@ public final class Shard {
     /// Whether the shard has more to do than it does in one turn; ``continueWork(now:)`` goes on.
     public var hasPendingWork: Bool {
         !self.pendingWork.isEmpty || !self.condemned.isEmpty || self.store.wantsCompaction || !self.notices.isEmpty
+            || self.delays.isBehind
     }
 
     /// Goes on with what is done in pieces, soon but behind other inputs, while ``hasPendingWork``.
     public func continueWork(now: BrokerInstant) {
         self.now = now
         self.doPendingWork()
+        if self.delays.isBehind {
+            self.fireDelays()
+        }
         self.runLocalCommands()
         self.dispatchTouchedQueues()
     }

@@ -42,6 +42,7 @@ extension Shard {
     /// Tells the time of day; at the start, before anything is restored, and every minute or so.
     public func setWallClock(epochMilliseconds: UInt64, at instant: BrokerInstant) {
         self.wallClock.set(epochMilliseconds: epochMilliseconds, at: instant)
+        self.delays.wheel.rewind(to: epochMilliseconds)
     }
 
     /// The time of day at an instant, in milliseconds since 1970.

@@ -142,6 +142,7 @@ final class VirtualHost {
         into targets: inout RouteTargets
     ) {
         while let exchange = targets.nextExchange() {
+            if exchange.looksAtProperties { targets.dependOnHeaders() }
             if exchange.station != nil, exchange.stop(&headers, into: &targets) { continue }
             var isFound = exchange.route(routingKey, &headers, into: &targets)
             if !extraKeys.isEmpty, exchange.usesRoutingKey {
