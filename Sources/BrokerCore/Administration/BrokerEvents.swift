@@ -90,13 +90,14 @@ extension Shard {
         guard self.hasEventReaders else { return }
         switch change {
         case .removeQueue(let host, let name):
-            for binding in self.topology.virtualHost(named: host)?.queue(named: name)?.incoming.items ?? [] {
+            let queue = self.topology.virtualHost(named: host)?.queue(named: name)
+            for binding in queue?.incoming.items ?? BindingList.Items() {
                 self.tell(.bindingDeleted, Self.facts(binding.definition, in: host))
             }
             self.tell(.queueDeleted, [("name", .text(name)), ("vhost", .text(host))])
         case .removeExchange(let host, let name):
             let exchange = self.topology.virtualHost(named: host)?.exchange(named: name)
-            for binding in (exchange?.outgoing.items ?? [])
+            for binding in Array(exchange?.outgoing.items ?? BindingList.Items())
                 + (exchange?.incoming.items.filter { $0.source !== exchange } ?? [])
             {
                 self.tell(.bindingDeleted, Self.facts(binding.definition, in: host))

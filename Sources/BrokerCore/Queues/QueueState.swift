@@ -12,8 +12,8 @@ struct QueueState: ~Copyable {
     let info: QueueInfo
     let address: QueueAddress
     let isSingleActive: Bool
-    /// What governs the queue; changed by ``Shard/applySettings(_:to:)`` only.
-    var settings: QueueSettings
+    /// ``settings`` and ``returnRules``; ``QueueRules/plain`` for the queues, nearly all, that have none of their own.
+    private var rules: UnsafePointer<QueueRules>
     /// The policies that had a part in ``settings``.
     var policies = MatchedPolicies()
 
@@ -26,8 +26,6 @@ struct QueueState: ~Copyable {
     var levels: UnsafeMutablePointer<PriorityLevels>?
     /// Ready messages that are not in ``ready``.
     var asideCount = 0
-    /// What is done with deliveries that come back.
-    var returnRules: ReturnRules
     /// Messages that came back and may not be delivered yet; made when there is one.
     var withheld: UnsafeMutablePointer<WithheldMessages>?
     /// Groups of messages, in a queue that tells them apart.
@@ -86,21 +84,38 @@ struct QueueState: ~Copyable {
         self.info = info
         self.address = info.address
         self.isSingleActive = info.parsed.isSingleActiveConsumer
-        self.settings = QueueSettings(info.parsed)
-        self.returnRules = ReturnRules(self.settings)
-        self.isFair = self.settings.dispatch == .leastLoaded
-        self.makeGroups(self.settings.groupHeader)
+        let settings = QueueSettings(info.parsed)
+        self.rules = QueueRules.make(settings)
+        self.isFair = settings.dispatch == .leastLoaded
+        self.makeGroups(settings.groupHeader)
         self.makeLevels(info.parsed.maxPriority)
         self.updateFeatures()
     }
 
     deinit {
+        QueueRules.free(self.rules)
         self.levels?.deinitialize(count: 1)
         self.levels?.deallocate()
         self.withheld?.deinitialize(count: 1)
         self.withheld?.deallocate()
         self.groups?.deinitialize(count: 1)
         self.groups?.deallocate()
+    }
+
+    /// What governs the queue.
+    var settings: QueueSettings {
+        @inline(__always) _read { yield self.rules.pointee.settings }
+    }
+
+    /// What is done with deliveries that come back.
+    var returnRules: ReturnRules {
+        @inline(__always) _read { yield self.rules.pointee.returnRules }
+    }
+
+    /// Gives the queue other settings; for ``Shard/applySettings(_:to:)`` only.
+    mutating func govern(by settings: QueueSettings) {
+        QueueRules.free(self.rules)
+        self.rules = QueueRules.make(settings)
     }
 
     /// Call when the settings have changed.

@@ -8,8 +8,7 @@ extension Shard {
     func applySettings(_ settings: QueueSettings, to queue: UnsafeMutablePointer<QueueState>) {
         let old = queue.pointee.settings
         guard settings != old else { return }
-        queue.pointee.settings = settings
-        queue.pointee.returnRules = ReturnRules(settings)
+        queue.pointee.govern(by: settings)
         self.regroup(queue)
         queue.pointee.isFair = settings.dispatch == .leastLoaded
         for consumer in queue.pointee.consumers {

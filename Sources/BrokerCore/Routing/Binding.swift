@@ -6,6 +6,14 @@ enum Destination {
     case queue(QueueInfo)
     /// To another exchange.
     case exchange(Exchange)
+
+    /// The name of what is there.
+    var name: ShortString {
+        switch self {
+        case .queue(let queue): queue.name
+        case .exchange(let exchange): exchange.name
+        }
+    }
 }
 
 /// A binding in a replica of the topology.
@@ -45,9 +53,49 @@ struct BindingList {
         case route
     }
 
+    /// Bindings in a row; a single one, as most queues and keys have it, without memory of its own.
+    struct Items: RandomAccessCollection {
+        /// The first one; the others are in ``rest``.
+        fileprivate(set) var first: Binding?
+        fileprivate(set) var rest: ContiguousArray<Binding> = []
+
+        var startIndex: Int { 0 }
+        var endIndex: Int { self.first == nil ? 0 : self.rest.count + 1 }
+
+        fileprivate(set) subscript(index: Int) -> Binding {
+            get {
+                guard index == 0 else { return self.rest[index - 1] }
+                guard let first = self.first else { preconditionFailure("an empty list has no binding") }
+                return first
+            }
+            set {
+                if index == 0 {
+                    self.first = newValue
+                } else {
+                    self.rest[index - 1] = newValue
+                }
+            }
+        }
+
+        fileprivate mutating func append(_ binding: Binding) {
+            if self.first == nil {
+                self.first = binding
+            } else {
+                self.rest.append(binding)
+            }
+        }
+
+        fileprivate mutating func removeLast() -> Binding {
+            if let last = self.rest.popLast() { return last }
+            guard let first = self.first else { preconditionFailure("an empty list has no binding") }
+            self.first = nil
+            return first
+        }
+    }
+
     private let role: Role
     /// The bindings.
-    private(set) var items: ContiguousArray<Binding> = []
+    private(set) var items = Items()
 
     /// Makes an empty list.
     init(_ role: Role) {
@@ -77,7 +125,7 @@ struct BindingList {
 
     /// Forgets all bindings.
     mutating func removeAll() {
-        self.items.removeAll()
+        self.items = Items()
     }
 }
 

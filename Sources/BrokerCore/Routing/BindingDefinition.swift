@@ -11,11 +11,11 @@ struct BindingDefinition: Hashable, Sendable {
     }
 
     /// The exchange that messages come from.
-    let source: ShortString
+    private(set) var source: ShortString
     /// Whether ``destination`` names a queue or an exchange.
     let kind: DestinationKind
     /// The queue or exchange that messages go to.
-    let destination: ShortString
+    private(set) var destination: ShortString
     /// The binding key.
     let routingKey: ShortString
     /// The arguments, ordered by name: their order on the wire does not make another binding.
@@ -34,6 +34,15 @@ struct BindingDefinition: Hashable, Sendable {
         self.destination = destination
         self.routingKey = routingKey
         self.arguments = Self.ordered(arguments)
+    }
+
+    /// The same, with the strings of those who are there: there are many bindings, and each name once will do.
+    func sharing(source: ShortString, destination: ShortString) -> BindingDefinition {
+        assert(source == self.source && destination == self.destination, "the names are the same")
+        var definition = self
+        definition.source = source
+        definition.destination = destination
+        return definition
     }
 
     /// Sorts by name and leaves one spelling of what means the same to RabbitMQ: tags `l` and `L`, true as 1 and 2.

@@ -34,8 +34,8 @@ final class DirectExchange {
     }
 
     /// The bindings of a routing key.
-    func bindings(of routingKey: UnsafeRawBufferPointer) -> ContiguousArray<Binding> {
-        self.bindings[routingKey]?.items ?? []
+    func bindings(of routingKey: UnsafeRawBufferPointer) -> BindingList.Items {
+        self.bindings[routingKey]?.items ?? BindingList.Items()
     }
 
     /// Any binding will do: arguments are stored and mean nothing here.

@@ -120,10 +120,12 @@ struct RouteTargets {
     /// Adds where bindings lead; says whether there was any binding.
     @inline(__always)
     mutating func add(_ bindings: borrowing BindingList) -> Bool {
-        for binding in bindings.items {
+        guard let first = bindings.items.first else { return false }
+        self.add(first)
+        for binding in bindings.items.rest {
             self.add(binding)
         }
-        return !bindings.isEmpty
+        return true
     }
 
     /// Adds where a binding leads.

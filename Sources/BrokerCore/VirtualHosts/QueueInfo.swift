@@ -16,10 +16,43 @@ struct QueueDefinition: Equatable, Sendable {
     var exclusiveOwner: ConnectionAddress?
     /// The arguments as declared, those included that mean nothing to us.
     var arguments: FieldTable
-    /// What the arguments mean.
-    var parsedArguments: QueueArguments
+    /// ``parsedArguments``, which are large and most often those of no arguments at all: then there is no box.
+    private let boxedArguments: BoxedArguments?
     /// The number by which the commit log knows it, unique for ever; 0 when it is not durable.
     var durableID: UInt64
+
+    private final class BoxedArguments: Equatable, Sendable {
+        let value: QueueArguments
+
+        init(_ value: QueueArguments) { self.value = value }
+
+        static func == (left: BoxedArguments, right: BoxedArguments) -> Bool { left.value == right.value }
+    }
+
+    init(
+        virtualHost: ShortString,
+        name: ShortString,
+        address: QueueAddress,
+        isDurable: Bool,
+        isAutoDelete: Bool,
+        exclusiveOwner: ConnectionAddress?,
+        arguments: FieldTable,
+        parsedArguments: QueueArguments,
+        durableID: UInt64
+    ) {
+        self.virtualHost = virtualHost
+        self.name = name
+        self.address = address
+        self.isDurable = isDurable
+        self.isAutoDelete = isAutoDelete
+        self.exclusiveOwner = exclusiveOwner
+        self.arguments = arguments
+        self.boxedArguments = parsedArguments == QueueArguments() ? nil : BoxedArguments(parsedArguments)
+        self.durableID = durableID
+    }
+
+    /// What the arguments mean.
+    var parsedArguments: QueueArguments { self.boxedArguments?.value ?? QueueArguments() }
 }
 
 /// A queue in a replica of the topology.

@@ -27,6 +27,14 @@ struct SlotAllocator {
         return QueueAddress(shard: shard, slot: slot, generation: 0)
     }
 
+    /// Whether a place that was handed out has not been given back.
+    func isTaken(_ address: QueueAddress) -> Bool {
+        let shard = Int(address.shard)
+        let slot = Int(address.slot)
+        guard shard < self.shards.count, slot < self.shards[shard].generations.count else { return false }
+        return self.shards[shard].generations[slot] == address.generation
+    }
+
     /// Takes back a place that was handed out.
     mutating func release(_ address: QueueAddress) {
         let index = Int(address.shard)

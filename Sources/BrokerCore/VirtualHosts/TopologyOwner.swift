@@ -31,14 +31,25 @@ struct TopologyOwner {
     private struct Place {
         let virtualHost: ShortString
         let name: ShortString
-        let owner: ConnectionAddress?
+        /// What an exclusive queue has besides.
+        let exclusive: ExclusivePlace?
+    }
+
+    private final class ExclusivePlace {
+        let owner: ConnectionAddress
         /// The index in its owner's list of exclusive queues.
-        var indexAtOwner: Int
+        var index: Int
+
+        init(owner: ConnectionAddress, index: Int) {
+            self.owner = owner
+            self.index = index
+        }
     }
 
     private let defaultQueueType: DefaultQueueType
     private var slots = SlotAllocator()
-    private var places: [QueueAddress: Place] = [:]
+    /// By shard and slot; of the generation that the slot is in.
+    private var places: [[Place?]] = []
     private var exclusive: [ConnectionAddress: [QueueAddress]] = [:]
     /// The number of the next durable queue; after a start, one that no record in the commit log names.
     ///
@@ -256,7 +267,7 @@ struct TopologyOwner {
     ///
     /// Nothing when the queue is not there any more, because somebody else was first.
     mutating func changesForRemovedQueue(_ address: QueueAddress, topology: Topology) -> [TopologyChange] {
-        guard let place = self.places[address], let host = topology.virtualHost(named: place.virtualHost),
+        guard let place = self.place(of: address), let host = topology.virtualHost(named: place.virtualHost),
             let queue = host.queue(named: place.name)
         else { return [] }
         self.forget(address, place)
@@ -274,30 +285,38 @@ struct TopologyOwner {
         return self.nextDurableID
     }
 
+    private func place(of address: QueueAddress) -> Place? {
+        guard self.slots.isTaken(address) else { return nil }
+        return self.places[Int(address.shard)][Int(address.slot)]
+    }
+
     private mutating func remember(_ definition: QueueDefinition) {
-        var index = 0
+        var exclusive: ExclusivePlace?
         if let owner = definition.exclusiveOwner {
-            index = self.exclusive[owner]?.count ?? 0
+            exclusive = ExclusivePlace(owner: owner, index: self.exclusive[owner]?.count ?? 0)
             self.exclusive[owner, default: []].append(definition.address)
         }
-        self.places[definition.address] = Place(
+        let shard = Int(definition.address.shard)
+        let slot = Int(definition.address.slot)
+        while self.places.count <= shard { self.places.append([]) }
+        while self.places[shard].count <= slot { self.places[shard].append(nil) }
+        self.places[shard][slot] = Place(
             virtualHost: definition.virtualHost,
             name: definition.name,
-            owner: definition.exclusiveOwner,
-            indexAtOwner: index
+            exclusive: exclusive
         )
     }
 
     private mutating func forget(_ address: QueueAddress, _ place: Place) {
         self.slots.release(address)
-        self.places[address] = nil
-        guard let owner = place.owner, let last = self.exclusive[owner]?.popLast() else { return }
+        self.places[Int(address.shard)][Int(address.slot)] = nil
+        guard let exclusive = place.exclusive, let last = self.exclusive[exclusive.owner]?.popLast() else { return }
         if last != address {
-            self.exclusive[owner]?[place.indexAtOwner] = last
-            self.places[last]?.indexAtOwner = place.indexAtOwner
+            self.exclusive[exclusive.owner]?[exclusive.index] = last
+            self.place(of: last)?.exclusive?.index = exclusive.index
         }
-        if self.exclusive[owner]?.isEmpty == true {
-            self.exclusive[owner] = nil
+        if self.exclusive[exclusive.owner]?.isEmpty == true {
+            self.exclusive[exclusive.owner] = nil
         }
     }
 }

@@ -228,7 +228,7 @@ final class VirtualHost {
         guard let source = self.exchanges[definition.source], let destination = self.destination(of: definition) else {
             preconditionFailure("both ends of a new binding are there")
         }
-        source.bind(definition, to: destination)
+        source.bind(definition.sharing(source: source.name, destination: destination.name), to: destination)
     }
 
     /// Removes a binding that is there.

@@ -12,7 +12,7 @@ import Testing
         var lines = host.queueNames.map { "queue \($0)" }
         for name in host.exchangeNames {
             lines.append("exchange \(name)")
-            for binding in host.exchange(named: name)?.outgoing.items ?? [] {
+            for binding in host.exchange(named: name)?.outgoing.items ?? BindingList.Items() {
                 lines.append("\(name) -> \(binding.definition.destination) \(binding.definition.routingKey)")
             }
         }
