@@ -67,7 +67,7 @@ enum ShardLimits {
     /// Steps that patterns of policies may take in one turn; a step is a few nanoseconds.
     static let policySteps = 500_000
     /// What looking at a queue counts besides the steps of patterns.
-    static let policyStepsPerQueue = 20
+    static let policyStepsPerQueue = 250
     /// Definitions in one record when they are told again.
     static let snapshotChanges = 1000
     /// Messages of a queue that are ready again in one turn after they have waited.
