@@ -1,12 +1,3 @@
-/// Something with a deadline that a ``TimerWheel`` keeps.
-protocol WheelElement: BitwiseCopyable {
-    /// Milliseconds; of which clock is the owner's business.
-    var deadline: UInt64 { get set }
-
-    /// Whether it comes before another one: by deadline, then by what makes it unique.
-    func precedes(_ other: Self) -> Bool
-}
-
 /// Very many things with deadlines, the next ones first: a wheel of wheels.
 ///
 /// A deadline is a number of eight digits of 256. With respect to ``base``, a time that never is beyond the present, an
@@ -359,26 +350,14 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
                     return true
                 }
                 // A heap: sorting all would be much for those who want the first few.
-                for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { Self.sink(&heap, index) }
+                for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { heap.sink(index) }
                 while let first = heap.first {
                     guard body(first) else { return }
                     heap[0] = heap[heap.count - 1]
                     heap.removeLast()
-                    Self.sink(&heap, 0)
+                    heap.sink(0)
                 }
             }
-        }
-    }
-
-    private static func sink(_ heap: inout [Element], _ start: Int) {
-        var index = start
-        while true {
-            var child = 2 * index + 1
-            guard child < heap.count else { return }
-            if child + 1 < heap.count && heap[child + 1].precedes(heap[child]) { child += 1 }
-            guard heap[child].precedes(heap[index]) else { return }
-            heap.swapAt(child, index)
-            index = child
         }
     }
 
