@@ -38,7 +38,7 @@ def while_files_change() -> None:
 @scenario("power cut while the log is trimmed", limit=LIMIT)
 def while_trimmed() -> None:
     """The same when what is live has just been told again and old files go."""
-    plan = Plan(has_power_cuts=True, first=LARGE, files=5)
+    plan = Plan(has_power_cuts=True, first=LARGE, files=2)
     _run("power cut while the log is trimmed", max(1, ROUNDS // 10), plan)
 
 

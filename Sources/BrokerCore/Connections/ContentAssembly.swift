@@ -40,9 +40,9 @@ struct ContentAssembly: ~Copyable {
     /// Octets of memory held.
     var heldBytes: Int { self.capacity }
 
-    /// Size of the whole record.
+    /// Size of the whole record, with room for a place in the log.
     var recordSize: Int {
-        MessageRecord.headerSize + self.names.count + self.propertiesSize + self.bodySize
+        MessageRecord.headerSize + self.names.count + self.propertiesSize + self.bodySize + MessageRecord.locationSize
     }
 
     /// Starts the record with its names and properties.
@@ -51,7 +51,8 @@ struct ContentAssembly: ~Copyable {
         self.bodySize = bodySize
         self.remaining = bodySize
         let prefix = MessageRecord.headerSize + self.names.count + properties.count
-        self.capacity = min(MessageRecord.allocatedSize(self.recordSize), prefix + ShardLimits.firstBodyAllocation)
+        let first = prefix + ShardLimits.firstBodyAllocation + MessageRecord.locationSize
+        self.capacity = min(MessageRecord.allocatedSize(self.recordSize), first)
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
         self.names.withUnsafeBytes { names in
             if let base = names.baseAddress {
@@ -72,8 +73,9 @@ struct ContentAssembly: ~Copyable {
     /// Appends a piece of the body, at most ``remaining`` octets.
     mutating func append(_ bytes: UnsafeRawPointer, count: Int) {
         assert(count <= self.remaining, "more body than announced")
-        if self.filled + count > self.capacity {
-            self.grow(toHold: self.filled + count)
+        let needed = self.filled + count + MessageRecord.locationSize
+        if needed > self.capacity {
+            self.grow(toHold: needed)
         }
         guard let buffer = self.buffer else { return }
         (buffer + self.filled).copyMemory(from: bytes, byteCount: count)

@@ -87,7 +87,7 @@ extension Shard {
         to reply: ReplyAddress,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
-        let slot = self.storeMessage(message, references: 1)
+        let slot = self.storeMessage(message, references: 1, hasLocation: false)
         if reply.channel.shard == self.index {
             self.deliverReply(slot, to: reply)
         } else if reply.channel.shard < self.count {

@@ -29,8 +29,7 @@ extension Shard {
                             hasWindow = true
                             continue
                         }
-                        self.store.retain(slot)
-                        isKept = self.arrive(slot, flags, at: station, task) || isKept
+                        isKept = self.arrive(self.ownCopy(slot, targets), flags, at: station, task) || isKept
                     }
                     continue
                 }
@@ -152,6 +151,13 @@ extension Shard {
         let hasQueue = self.routeTargets.hasQueue
         self.routeTargets = found
         return hasQueue
+    }
+
+    /// A stored message for a station alone, with a reference of its own.
+    private func ownCopy(_ slot: UInt32, _ targets: UnsafeBufferPointer<QueueAddress>) -> UInt32 {
+        if targets.count > 1 { return self.storeCopy(self.store.record(slot).view) }
+        self.store.retain(slot)
+        return slot
     }
 
     /// How other shards name a publish when they answer; 0 asks for no answer.

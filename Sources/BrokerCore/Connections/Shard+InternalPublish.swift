@@ -160,23 +160,23 @@ extension Shard {
             }
             self.admit(queue, message, flags, timeToLive: time, &isRejected)
         }
-        if !self.log.places.isEmpty {
-            self.logMessage(message, flags)
-        }
+        let location = self.log.places.isEmpty ? nil : self.logMessage(message, flags)
         guard !self.admitted.isEmpty else { return isRejected }
-        let slot = self.storeCopy(message)
+        let slot = self.storeCopy(message, isLogged: location != nil)
+        self.noteLogged(slot, at: location)
         self.enqueueAdmitted(slot, flags, timeToLive: time)
         self.store.release(slot)
         return isRejected
     }
 
-    /// Copies a message into the store.
-    func storeCopy(_ message: MessageView, references: UInt32 = 1) -> UInt32 {
+    /// Copies a message into the store, if it `isLogged` with room for its place in the log.
+    func storeCopy(_ message: MessageView, references: UInt32 = 1, isLogged: Bool = false) -> UInt32 {
         let (slot, record) = self.store.add(
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize,
-            references: references
+            references: references,
+            hasLocation: isLogged
         )
         let names = record.names
         Bytes.copy(names, message.names, message.namesSize)

@@ -266,6 +266,7 @@ extension Shard {
         }
         channel.pointee.transaction = Transaction(isCommitting: true)
         for publish in transaction.publishes {
+            self.store.record(publish.slot).isKept = false
             if publish.isReturned {
                 self.returnMessage(self.store.record(publish.slot).view, channel)
             }

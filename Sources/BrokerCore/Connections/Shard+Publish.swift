@@ -55,8 +55,9 @@ extension Shard {
             self.settlePublish(channel)
             return false
         }
-        let slot = self.storeMessage(message, references: 1)
-        if queue.pointee.isLogged && message.deliveryMode == 2 {
+        let isLogged = queue.pointee.isLogged && message.deliveryMode == 2
+        let slot = self.storeMessage(message, references: 1, hasLocation: isLogged)
+        if isLogged {
             self.enqueueDurably(queue, QueueEntry(slot: slot, flags: flags), from: channel)
             return message.ownBuffer != nil
         }
@@ -82,8 +83,10 @@ extension Shard {
             self.settlePublish(channel)
             return false
         }
-        let entry = QueueEntry(slot: self.storeMessage(message, references: 1), flags: flags)
-        if queue.pointee.isLogged && message.deliveryMode == 2 {
+        let isLogged = queue.pointee.isLogged && message.deliveryMode == 2
+        let slot = self.storeMessage(message, references: 1, hasLocation: isLogged)
+        let entry = QueueEntry(slot: slot, flags: flags)
+        if isLogged {
             self.enqueueDurably(queue, entry, timeToLive: message.timeToLive, from: channel)
         } else {
             self.settlePublish(channel)
@@ -94,21 +97,23 @@ extension Shard {
 
     /// Copies a message into the store, or hands its buffer over.
     @inline(__always)
-    func storeMessage(_ message: IncomingMessage, references: UInt32) -> UInt32 {
+    func storeMessage(_ message: IncomingMessage, references: UInt32, hasLocation: Bool) -> UInt32 {
         if let buffer = message.ownBuffer {
             return self.store.adoptLarge(
                 buffer,
                 namesSize: message.namesSize,
                 propertiesSize: message.propertiesSize,
                 bodySize: message.bodySize,
-                references: references
+                references: references,
+                hasLocation: hasLocation
             )
         }
         let (slot, record) = self.store.add(
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize,
-            references: references
+            references: references,
+            hasLocation: hasLocation
         )
         let names = record.names
         Bytes.copy(names, message.names, message.namesSize)
@@ -263,8 +268,11 @@ extension Shard {
             return false
         }
         // One reference for us while the targets are served.
-        let slot = self.storeMessage(message, references: 1)
+        let hasLocation = self.log.isOn && flags.contains(.persistent)
+        let slot = self.storeMessage(message, references: 1, hasLocation: hasLocation)
         if channel.pointee.mode == .transaction, channel.pointee.transaction != nil {
+            // Until it is committed it stays in memory.
+            self.store.record(slot).isKept = true
             channel.pointee.transaction?.publishes.append(
                 Transaction.Publish(slot: slot, flags: flags, targets: Array(targets), isReturned: isReturned)
             )

@@ -232,7 +232,9 @@ extension Shard {
             exchange: message.exchange,
             isLogged: isLogged
         )
-        self.delay(self.storeMessage(message, references: 1), until: deadline, origin: origin)
+        // With room for its place in the log: where it goes when its time has come is not known yet.
+        let slot = self.storeMessage(message, references: 1, hasLocation: self.log.isOn)
+        self.delay(slot, until: deadline, origin: origin)
         guard isLogged else {
             self.settlePublish(channel)
             return

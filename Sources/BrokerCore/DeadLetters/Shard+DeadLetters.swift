@@ -50,6 +50,7 @@ extension Shard {
                 self.runDeathsLater()
                 return
             }
+            if let first = self.deaths.first, self.mustLoad(first) { return }
             budget -= self.run(self.deaths.removeFirst())
         }
     }
@@ -80,11 +81,26 @@ extension Shard {
         self.deaths = others
     }
 
+    /// Whether a dead message must be read from disk first; it is asked for, and its arrival goes on.
+    private func mustLoad(_ death: Death) -> Bool {
+        let slot = death.entry.slot
+        guard self.queue(death.queue) != nil, !self.store.isResident(slot), !self.store.isLost(slot) else {
+            return false
+        }
+        self.loadDeath(slot)
+        return true
+    }
+
     /// Makes one dead letter; returns about how many octets that has moved.
     private func run(_ death: Death) -> Int {
         guard let queue = self.queue(death.queue) else {
             // The queue is gone, and with it everything that was its.
             if death.sequence == nil { self.store.release(death.entry.slot) }
+            return 1
+        }
+        guard self.store.isResident(death.entry.slot) else {
+            // Damaged on disk, or its queue goes while it is there.
+            self.finishDeath(queue, death, isRejected: false)
             return 1
         }
         let message = self.store.record(death.entry.slot).view

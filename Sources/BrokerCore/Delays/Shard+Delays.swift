@@ -8,7 +8,7 @@ internal import AMQPProtocol
 ///                      └─► cancelDelayedMessage
 /// ```
 extension Shard {
-    /// Keeps a message until its time has come; its reference is ours.
+    /// Keeps a message until its time has come, in memory; its reference is ours.
     ///
     /// Returns whether the log has to have it.
     func delay(_ slot: UInt32, _ flags: QueueEntry.Flags, until deadline: UInt64, _ origin: DelayOrigin) -> Bool {
@@ -27,6 +27,7 @@ extension Shard {
 
     /// Keeps a message until its time has come and tells the log if the origin's number says so.
     func delay(_ slot: UInt32, until deadline: UInt64, origin: UInt32) {
+        self.store.record(slot).isKept = true
         let entry = DelayedEntry(deadline: deadline, id: self.delays.takeID(), slot: slot, origin: origin)
         self.delays.wheel.insert(entry)
         if entry.isLogged {
@@ -161,13 +162,15 @@ extension Shard {
         guard record.references == 1, entry.origin & ~DelayOrigins.loggedBit == self.delays.routeOrigin,
             self.delays.route.matches(record.names, size: record.namesSize, version: self.routeEpoch),
             let queue = self.delays.route.localQueue, !queue.pointee.hasFeatures,
+            record.hasLocation || !queue.pointee.isLogged,
             let isPersistent = Self.wakeInPlace(record)
         else { return false }
         let flags: QueueEntry.Flags = isPersistent ? .persistent : []
         if isPersistent && queue.pointee.isLogged {
             self.notePlace(queue)
-            self.logMessage(record.view, flags)
+            self.store.noteLogged(record, at: self.logMessage(record.view, flags))
         }
+        record.isKept = false
         // Our reference goes with it.
         self.enqueue(queue, QueueEntry(slot: entry.slot, flags: flags))
         self.delayedDone(entry)
@@ -267,7 +270,8 @@ extension Shard {
     func restore(_ recovered: [RecoveredDelay], highestID: UInt64) {
         self.delays.skip(beyond: highestID)
         for (number, delay) in recovered.enumerated() where number % Int(self.count) == Int(self.index) {
-            let slot = delay.message.withView { self.storeCopy($0) }
+            let slot = delay.message.withView { self.storeCopy($0, isLogged: true) }
+            self.store.record(slot).isKept = true
             self.delays.wheel.insert(
                 DelayedEntry(
                     deadline: delay.deadline,

@@ -71,8 +71,8 @@ struct DelayedRecord {
             origin: DelayOrigin(virtualHost: origin.0, exchange: origin.1),
             message: RecoveredMessage(
                 bytes: Array(payload[start...]),
-                namesSize: UInt16(truncatingIfNeeded: namesSize),
-                propertiesSize: UInt32(truncatingIfNeeded: propertiesSize),
+                namesSize: namesSize,
+                propertiesSize: propertiesSize,
                 flags: .persistent
             )
         )

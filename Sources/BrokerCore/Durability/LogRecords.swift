@@ -1,6 +1,8 @@
 /// What one shard has for the commit log in a turn: records in one block of memory, in order.
 ///
-/// A record is its type and the size of its payload (4 octets each), then the payload, padded to 8 octets.
+/// A record is the size of its payload, 4 octets for a checksum, its type, 3 more for the log's own use, then the payload,
+/// with zeros up to a multiple of 8 octets: as it will stand in a file, so that where a record of the batch will be found
+/// is known when it is written.
 ///
 /// `@unchecked Sendable`: filled by the shard alone, then handed over whole and never touched by it again.
 public final class LogRecords: @unchecked Sendable {
@@ -10,7 +12,17 @@ public final class LogRecords: @unchecked Sendable {
     public private(set) var base: UnsafeMutableRawPointer
     /// Octets of all records.
     public private(set) var count = 0
+    /// The number of records.
+    public private(set) var recordCount = 0
     private var capacity: Int
+    private var isGivenAway = false
+
+    /// Octets before the payload.
+    public static let headSize = 12
+
+    /// A record with its head and padding.
+    @inline(__always)
+    public static func size(payload: Int) -> Int { (payload &+ (self.headSize + 7)) & ~7 }
 
     init(number: UInt64, capacity: Int) {
         self.number = number
@@ -19,21 +31,32 @@ public final class LogRecords: @unchecked Sendable {
     }
 
     deinit {
-        self.base.deallocate()
+        if !self.isGivenAway {
+            self.base.deallocate()
+        }
+    }
+
+    /// Gives the memory away, which the receiver deallocates; nothing else may be done with the records afterwards.
+    public func giveAway() -> (base: UnsafeMutableRawPointer, capacity: Int) {
+        self.isGivenAway = true
+        return (self.base, self.capacity)
     }
 
     /// Reserves a record with a payload of `size` octets, which the caller fills.
     @inline(__always)
     func append(_ type: LogRecordType, size: Int) -> UnsafeMutableRawPointer {
-        let total = 8 &+ ((size &+ 7) & ~7)
+        let total = Self.size(payload: size)
         if self.count &+ total > self.capacity {
             self.grow(total)
         }
         let record = self.base + self.count
-        record.storeBytes(of: UInt32(type.rawValue), as: UInt32.self)
-        record.storeBytes(of: UInt32(truncatingIfNeeded: size), toByteOffset: 4, as: UInt32.self)
+        // The last word first: it holds the padding.
+        record.storeBytes(of: 0, toByteOffset: total &- 8, as: UInt64.self)
+        record.storeBytes(of: UInt64(UInt32(truncatingIfNeeded: size)).littleEndian, as: UInt64.self)
+        record.storeBytes(of: UInt32(type.rawValue).littleEndian, toByteOffset: 8, as: UInt32.self)
         self.count &+= total
-        return record + 8
+        self.recordCount &+= 1
+        return record + Self.headSize
     }
 
     /// Hands over every record's type and payload, in order.
@@ -41,12 +64,12 @@ public final class LogRecords: @unchecked Sendable {
         var offset = 0
         while offset < self.count {
             let record = self.base + offset
-            let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+            let size = Int(UInt32(littleEndian: record.loadUnaligned(as: UInt32.self)))
             body(
-                UInt8(truncatingIfNeeded: record.loadUnaligned(as: UInt32.self)),
-                UnsafeRawBufferPointer(start: record + 8, count: size)
+                record.load(fromByteOffset: 8, as: UInt8.self),
+                UnsafeRawBufferPointer(start: record + Self.headSize, count: size)
             )
-            offset += 8 + ((size + 7) & ~7)
+            offset += Self.size(payload: size)
         }
     }
 

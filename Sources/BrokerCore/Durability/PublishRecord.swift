@@ -119,10 +119,13 @@ struct PublishRecord {
         return rest.count == 1 + Int(routingKey)
     }
 
-    private var priority: UInt8 {
-        guard let names = self.parts.baseAddress else { return 0 }
+    private var priority: UInt8 { self.view?.priority ?? 0 }
+
+    /// The message; it lies in the payload.
+    var view: MessageView? {
+        guard let names = self.parts.baseAddress else { return nil }
         let properties = names + self.namesSize
-        let view = MessageView(
+        return MessageView(
             names: names,
             namesSize: self.namesSize,
             properties: properties,
@@ -130,7 +133,6 @@ struct PublishRecord {
             body: properties + self.propertiesSize,
             bodySize: self.bodySize
         )
-        return view.priority
     }
 
     /// One of the message's places.
@@ -150,12 +152,20 @@ struct PublishRecord {
         UnsafeRawBufferPointer(rebasing: self.payload[(Self.fixedSize + self.placeCount * self.placeSize)...])
     }
 
-    /// A copy of the message.
-    var message: RecoveredMessage {
-        RecoveredMessage(
-            bytes: Array(self.parts),
-            namesSize: UInt16(truncatingIfNeeded: self.namesSize),
-            propertiesSize: UInt32(truncatingIfNeeded: self.propertiesSize),
+    /// A copy of the message, or where the log has it.
+    func message(at position: UInt64?) -> RecoveredMessage {
+        guard let position else {
+            return RecoveredMessage(
+                bytes: Array(self.parts),
+                namesSize: self.namesSize,
+                propertiesSize: self.propertiesSize,
+                flags: self.flags
+            )
+        }
+        return RecoveredMessage(
+            position: position,
+            isShared: self.placeCount > 1,
+            bodySize: self.bodySize,
             flags: self.flags
         )
     }

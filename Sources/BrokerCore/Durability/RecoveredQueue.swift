@@ -1,3 +1,4 @@
+import AMQPProtocol
 import DequeModule
 
 /// A durable queue while its records are read back.
@@ -51,9 +52,30 @@ struct RecoveredQueue {
     /// Settled entries between live ones that are kept whatever the number of live ones.
     private static let keptHoles = 64
 
+    /// What it does with messages at a start needs their headers: their octets do not stay in the log.
+    private(set) var needsOctets = false
+
     /// Makes a queue without messages.
     init(_ definition: DurableQueue) {
         self.definition = definition
+        self.define(definition)
+    }
+
+    /// Makes a queue of which nobody knows more than its number.
+    init(undefined number: UInt64) {
+        self.definition = DurableQueue(
+            virtualHost: "",
+            name: "",
+            durableID: number,
+            isAutoDelete: false,
+            arguments: [:]
+        )
+    }
+
+    /// It is known what was declared.
+    mutating func define(_ definition: DurableQueue) {
+        self.definition = definition
+        self.needsOctets = definition.arguments["x-group-header"] != nil
     }
 
     /// The live messages in order.

@@ -4,7 +4,7 @@ extension RecoveredState {
         let exchanges = self.exchanges.map { "exchange \($0.virtualHost) \($0.definition)" }
         let queues = self.queues.map { queue in
             let messages = queue.messages.map { message in
-                "\(message.sequence)\(message.isRedelivered ? "r" : ""):\(message.message.bytes.count)"
+                "\(message.sequence)\(message.isRedelivered ? "r" : ""):\(message.message.bodySize)"
             }
             return "queue \(queue.definition): \(messages.joined(separator: " "))"
         }

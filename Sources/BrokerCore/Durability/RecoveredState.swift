@@ -9,8 +9,8 @@ import AMQPProtocol
 ///    ``LogRecordType/snapshotEnd``, whole or torn, as long as older files are removed oldest first.
 /// 2. A record that throws has changed nothing.
 /// 3. Both ends of every binding are there, predeclared or recovered.
-/// 4. Records of queues that are not there, because they were deleted, change nothing but ``nextDurableID`` and
-///    ``strays``.
+/// 4. What is told of a queue that is not defined is kept until it is: the oldest file that is left may begin behind the
+///    definition, which is told again further on. What is left at the end are ``strays``.
 public struct RecoveredState: Sendable {
     /// A name in a virtual host.
     private struct Key: Hashable, Comparable {
@@ -72,12 +72,15 @@ public struct RecoveredState: Sendable {
 
     private static let predeclared = Set(VirtualHost.predeclared.map(\.name))
 
+    /// What is told of queues that no record has defined so far, by their numbers.
+    private var undefined: [UInt64: RecoveredQueue] = [:]
+
     /// Messages for queues that no record defines, by the queue's number: not those that were settled, nor those of queues
     /// known to be deleted.
     ///
     /// There are some when a definition was lost with damaged octets. A message that was on its way to a queue while that
     /// was deleted is one, too.
-    public private(set) var strays: [UInt64: Int] = [:]
+    public var strays: [UInt64: Int] { self.undefined.mapValues(\.count).filter { $0.value > 0 } }
 
     /// Begins with what a broker has that never ran.
     public init() {}
@@ -86,8 +89,13 @@ public struct RecoveredState: Sendable {
 
     /// Reads the next record of the log.
     ///
-    /// Octets that are needed later are copied. Throws, without a change, when the record means nothing to us.
-    public mutating func apply(_ type: UInt8, _ payload: UnsafeRawBufferPointer) throws(RecordError) {
+    /// Octets that are needed later are copied; those of messages stay in the log if the record's position there, a multiple
+    /// of 8, is given. Throws, without a change, when the record means nothing to us.
+    public mutating func apply(
+        _ type: UInt8,
+        _ payload: UnsafeRawBufferPointer,
+        at position: UInt64? = nil
+    ) throws(RecordError) {
         guard let known = LogRecordType(rawValue: type) else { throw .unknownType(type) }
         switch known {
         case .topology:
@@ -95,32 +103,25 @@ public struct RecoveredState: Sendable {
                 self.apply(change)
             }
         case .publish:
-            self.apply(try PublishRecord(payload))
+            self.apply(try PublishRecord(payload), at: position)
         case .settle:
             let record = try SettleRecord(payload)
-            self.note(record.queue)
-            self.queuesByNumber[record.queue]?.settle(record.ranges)
-            self.settleStrays(of: record)
+            self.change(record.queue) { $0.settle(record.ranges) }
         case .delivered:
             let record = try DeliveredRecord(payload)
-            self.note(record.queue)
-            self.queuesByNumber[record.queue]?.deliver(upTo: record.upTo)
+            self.change(record.queue) { $0.deliver(upTo: record.upTo) }
         case .purge:
             let record = try PurgeRecord(payload)
-            self.note(record.queue)
-            self.queuesByNumber[record.queue]?.purge(upTo: record.upTo, keeping: record.kept)
+            self.change(record.queue) { $0.purge(upTo: record.upTo, keeping: record.kept) }
         case .deliveryCount:
             let record = try DeliveryCountRecord(payload)
-            self.note(record.queue)
-            self.queuesByNumber[record.queue]?.count(record.deliveryCount, record.ranges)
+            self.change(record.queue) { $0.count(record.deliveryCount, record.ranges) }
         case .retry:
             let record = try RetryRecord(payload)
-            self.note(record.queue)
-            self.queuesByNumber[record.queue]?.retry(record.retries)
+            self.change(record.queue) { $0.retry(record.retries) }
         case .move:
             let record = try MoveRecord(payload)
-            self.note(record.queue)
-            self.queuesByNumber[record.queue]?.move(record)
+            self.change(record.queue) { $0.move(record) }
         case .delayed:
             self.delays.add(try DelayedRecord(payload).delay)
         case .delaysChanged:
@@ -133,19 +134,27 @@ public struct RecoveredState: Sendable {
         }
     }
 
-    private mutating func apply(_ record: PublishRecord) {
+    private mutating func apply(_ record: PublishRecord, at position: UInt64?) {
         var message: RecoveredMessage?
         for index in 0..<record.placeCount {
             let place = record.place(index)
-            self.note(place.queue)
-            guard self.queuesByNumber[place.queue] != nil else {
-                self.strays[place.queue, default: 0] += 1
-                continue
-            }
             // One copy, made when the first queue wants it.
-            let copy = message ?? record.message
-            message = copy
-            self.queuesByNumber[place.queue]?.insert(copy, at: place.sequence, deadline: place.deadline)
+            let common = message ?? record.message(at: position)
+            message = common
+            self.change(place.queue) { queue in
+                let message = queue.needsOctets ? record.message(at: nil) : common
+                queue.insert(message, at: place.sequence, deadline: place.deadline)
+            }
+        }
+    }
+
+    /// Changes a queue, defined or not.
+    private mutating func change(_ number: UInt64, _ body: (inout RecoveredQueue) -> Void) {
+        self.note(number)
+        if let index = self.queuesByNumber.index(forKey: number) {
+            body(&self.queuesByNumber.values[index])
+        } else if number != .max {
+            body(&self.undefined[number, default: RecoveredQueue(undefined: number)])
         }
     }
 
@@ -175,7 +184,7 @@ public struct RecoveredState: Sendable {
             self.add(queue)
         case .removeQueue(let host, let name, let durableID):
             self.note(durableID)
-            self.strays[durableID] = nil
+            self.undefined[durableID] = nil
             // By name alone: another number is there only when records are read again, and then comes back later.
             self.removeQueue(Key(virtualHost: host, name: name))
         case .addBinding(let host, let binding):
@@ -202,7 +211,6 @@ public struct RecoveredState: Sendable {
     private mutating func add(_ queue: DurableQueue) {
         self.know(queue.virtualHost)
         self.note(queue.durableID)
-        self.strays[queue.durableID] = nil
         let key = Key(virtualHost: queue.virtualHost, name: queue.name)
         guard self.queueNumbers[key] != queue.durableID else { return }
         // Names and numbers are unique; when records are read again, the last one is right.
@@ -211,13 +219,9 @@ public struct RecoveredState: Sendable {
             self.removeQueue(Key(virtualHost: other.virtualHost, name: other.name))
         }
         self.queueNumbers[key] = queue.durableID
-        self.queuesByNumber[queue.durableID] = RecoveredQueue(queue)
-    }
-
-    private mutating func settleStrays(of record: SettleRecord) {
-        guard !self.strays.isEmpty, let count = self.strays[record.queue] else { return }
-        let settled = record.ranges.reduce(0) { $0 &+ Int(clamping: $1.count) }
-        self.strays[record.queue] = settled < count ? count - settled : nil
+        var recovered = self.undefined.removeValue(forKey: queue.durableID) ?? RecoveredQueue(queue)
+        recovered.define(queue)
+        self.queuesByNumber[queue.durableID] = recovered
     }
 
     private mutating func removeQueue(_ key: Key) {

@@ -16,9 +16,12 @@ extension Shard {
         return records
     }
 
-    /// Everything up to the records of that number is durable.
-    public func logCommitted(upTo number: UInt64, now: BrokerInstant) {
+    /// The records of that number, and so all before them, are durable; `position` is where their first one stands in
+    /// the log.
+    public func logCommitted(upTo number: UInt64, at position: UInt64, now: BrokerInstant) {
         self.now = now
+        self.log.positions.note(number, at: position)
+        self.store.logEnd = max(self.store.logEnd, position)
         while let next = self.log.waiters.first, next.number <= number {
             self.log.waiters.removeFirst()
             self.answer(next.waiter)
@@ -109,7 +112,10 @@ extension Shard {
     }
 
     /// Writes a message with the places it gets, ``ShardLog/places``.
-    func logMessage(_ message: MessageView, _ flags: QueueEntry.Flags) {
+    ///
+    /// Returns where it will be found.
+    @discardableResult
+    func logMessage(_ message: MessageView, _ flags: QueueEntry.Flags) -> LogLocation {
         let count = self.log.places.count
         let isTimed = self.log.isTimed || !flags.isDisjoint(with: .ownDeaths)
         let size = PublishRecord.size(
@@ -125,6 +131,23 @@ extension Shard {
         }
         self.log.isTimed = false
         self.log.places.removeAll(keepingCapacity: true)
+        let isShared = count > 1
+        guard let batch = self.log.batch,
+            let location = LogLocation(
+                batch: batch.number,
+                offset: base - LogRecords.headSize - batch.base,
+                isShared: isShared
+            )
+        else { return .unknown(isShared: isShared) }
+        return location
+    }
+
+    /// Notes where the log will have a stored message.
+    @inline(__always)
+    func noteLogged(_ slot: UInt32, at location: LogLocation?) {
+        if let location {
+            self.store.noteLogged(self.store.record(slot), at: location)
+        }
     }
 
     /// Puts a stored message, with one reference for the queue, into a durable queue of this shard.
@@ -136,8 +159,9 @@ extension Shard {
         from channel: UnsafeMutablePointer<ChannelState>
     ) {
         self.notePlace(queue, timeToLive: timeToLive)
-        let view = self.store.record(entry.slot).view
-        self.logMessage(view, entry.flags)
+        let record = self.store.record(entry.slot)
+        let view = record.view
+        self.store.noteLogged(record, at: self.logMessage(view, entry.flags))
         self.enqueue(queue, entry, timeToLive: timeToLive)
         self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
         if channel.pointee.mode == .confirm {
@@ -171,8 +195,9 @@ extension Shard {
 
     /// Writes a message that has got its places and counts it against its connection's window.
     func logPlaced(_ slot: UInt32, _ flags: QueueEntry.Flags, from channel: UnsafeMutablePointer<ChannelState>) {
-        let view = self.store.record(slot).view
-        self.logMessage(view, flags)
+        let record = self.store.record(slot)
+        let view = record.view
+        self.store.noteLogged(record, at: self.logMessage(view, flags))
         self.waitForLog(channel, bytes: view.namesSize + view.propertiesSize + view.bodySize)
     }
 
@@ -266,7 +291,11 @@ extension Shard {
 
     /// A message of a durable queue has been handed to a consumer that may not acknowledge it before a crash.
     @inline(__always)
-    func logDelivered(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ flags: QueueEntry.Flags) {
+    func logDelivered(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ entry: QueueEntry) {
+        let flags = entry.flags
+        if self.log.snapshot != nil {
+            self.tellMoving(queue, sequence, entry)
+        }
         guard queue.pointee.isLogged, flags.contains(.persistent), sequence >= queue.pointee.deliveredUpTo else {
             return
         }

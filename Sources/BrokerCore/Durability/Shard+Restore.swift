@@ -98,16 +98,22 @@ extension Shard {
     public func restore(_ plan: RestorePlan, now: BrokerInstant) {
         self.now = now
         self.applyChanges(plan.changes)
+        // Messages of more than one queue, by their positions in the log.
+        var shared: [UInt64: UInt32] = [:]
         for (address, recovered) in plan.queues where address.shard == self.index {
             guard let queue = self.queue(address) else { continue }
-            self.restore(recovered, queue)
+            self.restore(recovered, queue, &shared)
         }
         self.restore(plan.delays.waiting, highestID: plan.delays.highestID)
         self.restore(plan.windows)
         self.updateMemoryAlarm()
     }
 
-    private func restore(_ recovered: RecoveredQueue, _ queue: UnsafeMutablePointer<QueueState>) {
+    private func restore(
+        _ recovered: RecoveredQueue,
+        _ queue: UnsafeMutablePointer<QueueState>,
+        _ shared: inout [UInt64: UInt32]
+    ) {
         queue.pointee.deliveredUpTo = recovered.deliveredUpTo
         var remaining = UInt64(recovered.count)
         var isInRow = false
@@ -133,10 +139,12 @@ extension Shard {
                 self.addDeadline(queue, message.sequence, deadline)
             }
             flags.deliveryCount = message.deliveryCount
-            let entry = QueueEntry(slot: self.store(message.message), flags: flags)
+            let entry = QueueEntry(slot: self.store(message.message, &shared), flags: flags)
             if message.retryAtMilliseconds > self.epochMilliseconds(at: self.now) {
-                message.message.withView { view in
-                    queue.pointee.groups?.pointee.restoreWaiting(message.sequence, view)
+                if queue.pointee.groups != nil && message.message.position == nil {
+                    message.message.withView { view in
+                        queue.pointee.groups?.pointee.restoreWaiting(message.sequence, view)
+                    }
                 }
                 self.addWithheld(
                     queue,
@@ -159,19 +167,27 @@ extension Shard {
         }
     }
 
-    private func store(_ message: RecoveredMessage) -> UInt32 {
-        message.withView { view in
-            let (slot, record) = self.store.add(
-                namesSize: view.namesSize,
-                propertiesSize: view.propertiesSize,
-                bodySize: view.bodySize,
-                references: 1
-            )
-            let names = record.names
-            Bytes.copy(names, view.names, view.namesSize)
-            Bytes.copy(names + view.namesSize, view.properties, view.propertiesSize)
-            Bytes.copy(names + (view.namesSize + view.propertiesSize), view.body, view.bodySize)
+    /// Gives a message a slot: what stays in the log is on disk until it is needed.
+    private func store(_ message: RecoveredMessage, _ shared: inout [UInt64: UInt32]) -> UInt32 {
+        guard let position = message.position else {
+            let slot = message.withView { self.storeCopy($0, isLogged: true) }
+            // It was read from there; where does not matter until it is told again.
+            self.noteLogged(slot, at: .unknown(isShared: false))
             return slot
         }
+        if message.isShared, let slot = shared[position] {
+            self.store.retain(slot)
+            return slot
+        }
+        self.store.logEnd = max(self.store.logEnd, position)
+        let slot = self.store.addLogged(
+            position: position,
+            bodySize: Int(message.bodySize),
+            isShared: message.isShared
+        )
+        if message.isShared {
+            shared[position] = slot
+        }
+        return slot
     }
 }

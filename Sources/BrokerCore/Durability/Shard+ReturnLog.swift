@@ -63,7 +63,8 @@ extension Shard {
             self.log.isTimed = true
         }
         self.log.places.append(place)
-        self.logMessage(self.store.record(delivery.entry.slot).view, delivery.entry.flags)
+        let location = self.logMessage(self.store.record(delivery.entry.slot).view, delivery.entry.flags)
+        self.noteLogged(delivery.entry.slot, at: location)
         self.logReturned(queue, ConsumerState.Delivery(sequence: sequence, entry: delivery.entry))
         self.logSettled(queue, delivery.sequence, delivery.entry.flags)
     }

@@ -34,6 +34,11 @@ struct ShardLog {
     /// Connections whose publishes may take as many octets again when a batch is durable.
     var credits: Deque<(number: UInt64, connection: ConnectionAddress, bytes: Int)> = []
 
+    /// Where batches begin in the log.
+    var positions = BatchPositions()
+    /// What the log has before this place may be gone soon: it counts as not there.
+    var floor: UInt64 = 0
+
     /// How far live state has been told again; nil when that is not under way.
     var snapshot: SnapshotCursor?
 

@@ -1,13 +1,16 @@
 /// The layout of a message in the broker's memory.
 ///
 /// ```
-/// 0   slot       UInt32   its place in the slot table (so that compaction finds who points here)
+/// 0   slot       UInt32   its place in the slot table (so that compaction finds who points here); highest bit: it is
+///                         kept in memory whatever happens
 /// 4   references UInt32   queue entries and deliveries that still need it
-/// 8   body size  UInt32   octets of the body (the protocol's 64 bits are refused above 512 MiB)
+/// 8   body size  UInt32   octets of the body (the protocol's 64 bits are refused above 512 MiB); highest bit: 8 octets
+///                         behind the body are for its place in the commit log; next bit: it is there
 /// 12  sizes      UInt32   octets of the names (10 bits) and of the properties (22 bits)
 /// 16  exchange, routing key: short strings with their length octets, as they came
 ///     properties: flags and values as they came
 ///     body
+///     place in the commit log, if there is room for one: see ``LogLocation``
 /// ```
 ///
 /// The bytes after the header are wire form: one copy brings a part in, one takes it out.
@@ -21,6 +24,14 @@ struct MessageRecord {
     /// Largest body this layout holds; RabbitMQ's own hard limit.
     static let maxBodySize = 512 << 20
 
+    /// Octets of a place in the commit log.
+    static let locationSize = 8
+
+    private static let keptBit: UInt32 = 1 << 31
+    private static let locationBit: UInt32 = 1 << 31
+    private static let loggedBit: UInt32 = 1 << 30
+    private static let sizeMask: UInt32 = (1 << 30) - 1
+
     /// First octet of the record.
     let base: UnsafeMutableRawPointer
 
@@ -28,9 +39,12 @@ struct MessageRecord {
         self.base = base
     }
 
-    var slot: UInt32 {
-        get { self.base.loadUnaligned(as: UInt32.self) }
-        nonmutating set { self.base.storeBytes(of: newValue, as: UInt32.self) }
+    var slot: UInt32 { self.base.loadUnaligned(as: UInt32.self) & ~Self.keptBit }
+
+    /// Somebody besides queues holds the message over turns and expects its octets in memory.
+    var isKept: Bool {
+        get { self.base.loadUnaligned(as: UInt32.self) & Self.keptBit != 0 }
+        nonmutating set { self.base.storeBytes(of: self.slot | (newValue ? Self.keptBit : 0), as: UInt32.self) }
     }
 
     var references: UInt32 {
@@ -38,9 +52,38 @@ struct MessageRecord {
         nonmutating set { self.base.storeBytes(of: newValue, toByteOffset: 4, as: UInt32.self) }
     }
 
-    var bodySize: Int {
-        Int(self.base.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+    private var bodyWord: UInt32 {
+        get { self.base.loadUnaligned(fromByteOffset: 8, as: UInt32.self) }
+        nonmutating set { self.base.storeBytes(of: newValue, toByteOffset: 8, as: UInt32.self) }
     }
+
+    var bodySize: Int { Int(self.bodyWord & Self.sizeMask) }
+
+    /// Whether there is room for a place in the commit log.
+    var hasLocation: Bool { self.bodyWord & Self.locationBit != 0 }
+
+    /// Whether the commit log has the message for a durable queue of this shard.
+    var isLogged: Bool { self.bodyWord & Self.loggedBit != 0 }
+
+    /// Where the log has it; only when ``isLogged``.
+    var location: LogLocation {
+        LogLocation(
+            rawValue: self.base.loadUnaligned(
+                fromByteOffset: Self.headerSize &+ self.partsSize,
+                as: UInt64.self
+            )
+        )
+    }
+
+    /// Notes where the log has it; only when ``hasLocation``.
+    func setLocation(_ location: LogLocation) {
+        assert(self.hasLocation, "no room for a place")
+        self.bodyWord |= Self.loggedBit
+        self.base.storeBytes(of: location.rawValue, toByteOffset: Self.headerSize &+ self.partsSize, as: UInt64.self)
+    }
+
+    /// Octets of names, properties and body.
+    var partsSize: Int { self.namesSize &+ self.propertiesSize &+ self.bodySize }
 
     private var sizes: UInt32 {
         self.base.loadUnaligned(fromByteOffset: 12, as: UInt32.self)
@@ -50,7 +93,12 @@ struct MessageRecord {
 
     var propertiesSize: Int { Int(self.sizes >> 10) }
 
-    var totalSize: Int { Self.headerSize + self.namesSize + self.propertiesSize + self.bodySize }
+    var totalSize: Int {
+        let bodyWord = self.bodyWord
+        let sizes = self.sizes
+        return Self.headerSize &+ Int(sizes & 0x3FF) &+ Int(sizes >> 10) &+ Int(bodyWord & Self.sizeMask)
+            &+ Int(bodyWord >> 31) &* Self.locationSize
+    }
 
     /// Octets a record of `size` octets takes: even, so that the lowest bit of an address can mark free slots.
     static func allocatedSize(_ size: Int) -> Int { (size &+ 1) & ~1 }
@@ -94,11 +142,13 @@ struct MessageRecord {
         references: UInt32,
         bodySize: Int,
         namesSize: Int,
-        propertiesSize: Int
+        propertiesSize: Int,
+        hasLocation: Bool
     ) {
         base.storeBytes(of: slot, as: UInt32.self)
         base.storeBytes(of: references, toByteOffset: 4, as: UInt32.self)
-        base.storeBytes(of: UInt32(truncatingIfNeeded: bodySize), toByteOffset: 8, as: UInt32.self)
+        let bodyWord = UInt32(truncatingIfNeeded: bodySize) | (hasLocation ? Self.locationBit : 0)
+        base.storeBytes(of: bodyWord, toByteOffset: 8, as: UInt32.self)
         let sizes = UInt32(truncatingIfNeeded: namesSize) | UInt32(truncatingIfNeeded: propertiesSize) << 10
         base.storeBytes(of: sizes, toByteOffset: 12, as: UInt32.self)
     }

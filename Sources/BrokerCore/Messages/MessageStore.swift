@@ -1,7 +1,10 @@
+internal import DequeModule
+
 /// The messages of one shard, in memory.
 ///
 /// Invariants:
-/// 1. A message is named by its slot; the slot points to the record, wherever compaction moved it.
+/// 1. A message is named by its slot; the slot points to the record, wherever compaction moved it, or says where on disk
+///    the message lies (see ``PagedWord``).
 /// 2. A record lives while its reference count is above zero: one for each queue entry or delivery that needs it.
 /// 3. Small records lie in chunks of ``chunkSize`` octets, aligned to their size, so that a record's chunk is found by
 ///    masking its address. Large records are allocations of their own.
@@ -26,45 +29,69 @@ struct MessageStore: ~Copyable {
     /// Pages of the slot table kept when no message is left.
     private static let keptSlotPages = 64
     /// Slots of a page of the slot table.
-    private static let slotsPerPage = 4096
+    static let slotsPerPage = 4096
 
-    private static let chunkMask = UInt(bitPattern: -1) ^ UInt(chunkSize - 1)
+    static let chunkMask = UInt(bitPattern: -1) ^ UInt(chunkSize - 1)
 
     /// At the start of every chunk.
-    private struct ChunkHeader {
+    struct ChunkHeader {
         /// Octets used from the start, header included; records are appended here.
         var used: UInt32
         /// Octets of records that are still referenced.
         var live: UInt32
         /// Place in ``chunks``.
         var index: UInt32
-        var padding: UInt32
+        /// ``MessageStore/turn`` when it was begun, or when a message in it was released for the last time.
+        var lastUse: UInt32
+        /// What lies here is being written to a scratch file: nothing moves.
+        var isPinned: UInt32 = 0
+        var padding: (UInt32, UInt32, UInt32) = (0, 0, 0)
     }
 
-    private static let chunkHeaderSize = 16
+    static let chunkHeaderSize = 32
 
     /// Pages of slots.
     ///
-    /// A used slot holds its record's address; a free one the next free slot and a set lowest bit.
-    private var slotPages: UnsafeMutablePointer<UnsafeMutablePointer<UInt>>
-    private var slotPageCount = 0
+    /// A used slot holds its record's address; a free one the next free slot and a set lowest bit; one whose message is on
+    /// disk a ``PagedWord``, whose highest bit is set.
+    var slotPages: UnsafeMutablePointer<UnsafeMutablePointer<UInt>>
+    private(set) var slotPageCount = 0
     private var slotPageCapacity = 16
-    private var firstFreeSlot = UInt32.max
+    var firstFreeSlot = UInt32.max
 
-    private var chunks: [UnsafeMutableRawPointer] = []
+    var chunks: [UnsafeMutableRawPointer] = []
     private var spares: [UnsafeMutableRawPointer] = []
-    private var current: UnsafeMutableRawPointer
+    var current: UnsafeMutableRawPointer
 
     /// Octets of records that are referenced, large ones included.
-    private(set) var liveBytes = 0
+    var liveBytes = 0
     /// Octets of small records that are referenced; what compaction compares with the chunks' size.
-    private var liveChunkBytes = 0
-    /// Messages alive.
-    private(set) var messageCount = 0
+    var liveChunkBytes = 0
+    /// Messages alive, wherever they are.
+    var messageCount = 0
+
+    /// Counts turns; what ``ChunkHeader/lastUse`` is compared with.
+    var turn: UInt32 = 0
+    /// Chunks that are being written to scratch files.
+    var pinnedChunks = 0
+    /// Messages that are on disk only.
+    var pagedCount = 0
+    /// Those with more than one reference or of unusual size.
+    var asides: [UInt32: PagedAside] = [:]
+    /// Octets of messages that the commit log has for durable queues, about.
+    var loggedBytes = 0
+    /// Large records alive, and their slots in order of age, with some that are not alive any more.
+    var largeCount = 0
+    var largeSlots: Deque<UInt32> = []
+    /// Those that are being written to scratch files.
+    var largeWrites: Set<UInt32> = []
+    /// Where the log ends, about; what places in it are reckoned from.
+    var logEnd: UInt64 = 0
+    var scratch = ScratchSpace()
 
     init() {
         self.slotPages = .allocate(capacity: 16)
-        self.current = Self.allocateChunk(index: 0)
+        self.current = Self.allocateChunk(index: 0, turn: 0)
         self.chunks.append(self.current)
     }
 
@@ -73,7 +100,9 @@ struct MessageStore: ~Copyable {
         for page in 0..<self.slotPageCount {
             for slot in 0..<Self.slotsPerPage {
                 let value = self.slotPages[page][slot]
-                guard value & 1 == 0, let record = UnsafeMutableRawPointer(bitPattern: value) else { continue }
+                guard value & 1 == 0, Int(bitPattern: value) > 0,
+                    let record = UnsafeMutableRawPointer(bitPattern: value)
+                else { continue }
                 if MessageRecord(record).allocatedSize > Self.largeRecordSize {
                     largeRecords.append(record)
                 }
@@ -106,8 +135,10 @@ struct MessageStore: ~Copyable {
     @inline(__always)
     func record(_ slot: UInt32) -> MessageRecord {
         let value = self.slotPages[Int(slot >> 12)][Int(slot & 4095)]
-        // Our own bug if the slot is free: entries and deliveries hold references.
+        // Our own bug if the slot is free, for entries and deliveries hold references; or if the message is on disk, for
+        // whoever needs its octets asks `isResident` first.
         assert(value & 1 == 0, "free message slot used")
+        assert(Int(bitPattern: value) >= 0, "a message that is on disk was not loaded")
         return MessageRecord(UnsafeMutableRawPointer(bitPattern: value).unsafelyUnwrapped)
     }
 
@@ -119,9 +150,13 @@ struct MessageStore: ~Copyable {
         namesSize: Int,
         propertiesSize: Int,
         bodySize: Int,
-        references: UInt32
+        references: UInt32,
+        hasLocation: Bool = false
     ) -> (slot: UInt32, record: MessageRecord) {
-        let size = MessageRecord.allocatedSize(MessageRecord.headerSize &+ namesSize &+ propertiesSize &+ bodySize)
+        let size = MessageRecord.allocatedSize(
+            MessageRecord.headerSize &+ namesSize &+ propertiesSize &+ bodySize
+                &+ (hasLocation ? MessageRecord.locationSize : 0)
+        )
         let base = size <= Self.largeRecordSize ? self.reserveInChunk(size) : self.reserveLarge(size)
         let slot = self.takeSlot()
         self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(bitPattern: base)
@@ -131,8 +166,12 @@ struct MessageStore: ~Copyable {
             references: references,
             bodySize: bodySize,
             namesSize: namesSize,
-            propertiesSize: propertiesSize
+            propertiesSize: propertiesSize,
+            hasLocation: hasLocation
         )
+        if size > Self.largeRecordSize {
+            self.noteLarge(slot)
+        }
         self.liveBytes &+= size
         self.messageCount &+= 1
         return (slot, MessageRecord(base))
@@ -140,13 +179,14 @@ struct MessageStore: ~Copyable {
 
     /// Takes over a record that was filled elsewhere, in memory of its own that ``MessageStore`` frees later.
     ///
-    /// The record must be larger than ``largeRecordSize``; its header is written here.
+    /// The record must be larger than ``largeRecordSize``, with room for a place in the log; its header is written here.
     mutating func adoptLarge(
         _ base: UnsafeMutableRawPointer,
         namesSize: Int,
         propertiesSize: Int,
         bodySize: Int,
-        references: UInt32
+        references: UInt32,
+        hasLocation: Bool = false
     ) -> UInt32 {
         let slot = self.takeSlot()
         self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(bitPattern: base)
@@ -156,8 +196,10 @@ struct MessageStore: ~Copyable {
             references: references,
             bodySize: bodySize,
             namesSize: namesSize,
-            propertiesSize: propertiesSize
+            propertiesSize: propertiesSize,
+            hasLocation: hasLocation
         )
+        self.noteLarge(slot)
         assert(MessageRecord(base).allocatedSize > Self.largeRecordSize, "small record adopted as large")
         self.liveBytes &+= MessageRecord(base).allocatedSize
         self.messageCount &+= 1
@@ -167,6 +209,10 @@ struct MessageStore: ~Copyable {
     /// Adds `count` references.
     @inline(__always)
     mutating func retain(_ slot: UInt32, count: UInt32 = 1) {
+        guard self.isResident(slot) else {
+            self.retainPaged(slot, count: count)
+            return
+        }
         let record = self.record(slot)
         record.references &+= count
     }
@@ -174,6 +220,10 @@ struct MessageStore: ~Copyable {
     /// Drops one reference; the last one frees the record.
     @inline(__always)
     mutating func release(_ slot: UInt32) {
+        guard self.isResident(slot) else {
+            self.releasePaged(slot)
+            return
+        }
         let record = self.record(slot)
         let references = record.references
         assert(references > 0, "message released too often")
@@ -185,9 +235,12 @@ struct MessageStore: ~Copyable {
         let size = record.allocatedSize
         self.liveBytes &-= size
         self.messageCount &-= 1
-        self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(self.firstFreeSlot) << 1 | 1
-        self.firstFreeSlot = slot
+        if record.isLogged {
+            self.loggedBytes &-= record.bodySize &+ Self.logOverhead
+        }
+        self.freeSlot(slot)
         if size > Self.largeRecordSize {
+            self.largeCount &-= 1
             record.base.deallocate()
             return
         }
@@ -195,7 +248,8 @@ struct MessageStore: ~Copyable {
         let chunk = Self.chunk(of: record.base)
         let header = chunk.assumingMemoryBound(to: ChunkHeader.self)
         header.pointee.live &-= UInt32(truncatingIfNeeded: size)
-        if header.pointee.live == 0 {
+        header.pointee.lastUse = self.turn
+        if header.pointee.live == 0 && header.pointee.isPinned == 0 {
             if chunk == self.current {
                 // Nothing lives here: start over, which keeps the working set in the cache.
                 header.pointee.used = UInt32(Self.chunkHeaderSize)
@@ -208,22 +262,22 @@ struct MessageStore: ~Copyable {
     // MARK: Chunks
 
     @inline(__always)
-    private static func chunk(of record: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    static func chunk(of record: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
         // A record's address masked is its chunk's address, which is not nil: chunks are aligned to their size.
         UnsafeMutableRawPointer(bitPattern: UInt(bitPattern: record) & Self.chunkMask).unsafelyUnwrapped
     }
 
-    private static func allocateChunk(index: Int) -> UnsafeMutableRawPointer {
+    private static func allocateChunk(index: Int, turn: UInt32) -> UnsafeMutableRawPointer {
         let chunk = UnsafeMutableRawPointer.allocate(byteCount: Self.chunkSize, alignment: Self.chunkSize)
         let header = chunk.bindMemory(to: ChunkHeader.self, capacity: 1)
         header.initialize(
-            to: ChunkHeader(used: UInt32(Self.chunkHeaderSize), live: 0, index: UInt32(index), padding: 0)
+            to: ChunkHeader(used: UInt32(Self.chunkHeaderSize), live: 0, index: UInt32(index), lastUse: turn)
         )
         return chunk
     }
 
     @inline(__always)
-    private mutating func reserveInChunk(_ size: Int) -> UnsafeMutableRawPointer {
+    mutating func reserveInChunk(_ size: Int) -> UnsafeMutableRawPointer {
         var header = self.current.assumingMemoryBound(to: ChunkHeader.self)
         if Int(header.pointee.used) &+ size > Self.chunkSize {
             self.startChunk()
@@ -237,27 +291,27 @@ struct MessageStore: ~Copyable {
     }
 
     @inline(never)
-    private mutating func reserveLarge(_ size: Int) -> UnsafeMutableRawPointer {
+    mutating func reserveLarge(_ size: Int) -> UnsafeMutableRawPointer {
         UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
     }
 
     @inline(never)
-    private mutating func startChunk() {
+    mutating func startChunk() {
         if let spare = self.spares.popLast() {
             spare.assumingMemoryBound(to: ChunkHeader.self).pointee = ChunkHeader(
                 used: UInt32(Self.chunkHeaderSize),
                 live: 0,
                 index: UInt32(self.chunks.count),
-                padding: 0
+                lastUse: self.turn
             )
             self.current = spare
         } else {
-            self.current = Self.allocateChunk(index: self.chunks.count)
+            self.current = Self.allocateChunk(index: self.chunks.count, turn: self.turn)
         }
         self.chunks.append(self.current)
     }
 
-    private mutating func retire(_ chunk: UnsafeMutableRawPointer) {
+    mutating func retire(_ chunk: UnsafeMutableRawPointer) {
         let index = Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.index)
         let last = self.chunks.removeLast()
         if last != chunk {
@@ -273,7 +327,7 @@ struct MessageStore: ~Copyable {
 
     /// Whether the dead outweigh the living.
     var wantsCompaction: Bool {
-        let held = self.chunks.count * Self.chunkSize
+        let held = (self.chunks.count - self.pinnedChunks) * Self.chunkSize
         return held - self.liveChunkBytes > self.liveChunkBytes + Self.compactionSlack
     }
 
@@ -288,8 +342,9 @@ struct MessageStore: ~Copyable {
         var budget = Self.compactionStep
         var victims: [UnsafeMutableRawPointer] = []
         for chunk in self.chunks where chunk != self.current && budget > 0 {
-            let live = Int(chunk.assumingMemoryBound(to: ChunkHeader.self).pointee.live)
-            guard live < Self.chunkSize / 2 else { continue }
+            let header = chunk.assumingMemoryBound(to: ChunkHeader.self).pointee
+            let live = Int(header.live)
+            guard live < Self.chunkSize / 2, header.isPinned == 0 else { continue }
             victims.append(chunk)
             // A chunk costs a walk over its dead, too.
             budget -= max(live, Self.chunkSize / 4)
@@ -320,7 +375,7 @@ struct MessageStore: ~Copyable {
     // MARK: Slots
 
     @inline(__always)
-    private mutating func takeSlot() -> UInt32 {
+    mutating func takeSlot() -> UInt32 {
         if self.firstFreeSlot == UInt32.max {
             self.addSlotPage()
         }
@@ -328,6 +383,12 @@ struct MessageStore: ~Copyable {
         let next = self.slotPages[Int(slot >> 12)][Int(slot & 4095)] >> 1
         self.firstFreeSlot = UInt32(truncatingIfNeeded: next)
         return slot
+    }
+
+    @inline(__always)
+    mutating func freeSlot(_ slot: UInt32) {
+        self.slotPages[Int(slot >> 12)][Int(slot & 4095)] = UInt(self.firstFreeSlot) << 1 | 1
+        self.firstFreeSlot = slot
     }
 
     /// Forgets all slots, none of which is in use.

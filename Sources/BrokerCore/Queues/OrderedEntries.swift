@@ -11,7 +11,7 @@ struct OrderedEntries: ~Copyable {
         var sequence: UInt64
         var entry: QueueEntry
         /// What they leave by.
-        fileprivate var order: UInt64
+        fileprivate(set) var order: UInt64
     }
 
     /// Elements of a piece at most.
@@ -186,6 +186,34 @@ struct OrderedEntries: ~Copyable {
                 body(element)
             }
         }
+    }
+
+    /// Hands over entries from the first one on until `body` has enough; returns whether it wants more.
+    @discardableResult
+    func forEachNext(_ body: (QueueEntry) -> Bool) -> Bool {
+        for (index, piece) in self.pieces.enumerated() {
+            for element in piece[(index == 0 ? self.head : 0)...] {
+                guard body(element.entry) else { return false }
+            }
+        }
+        return true
+    }
+
+    /// Hands over entries whose order is not below one, in order, until `body` has enough.
+    ///
+    /// Returns the order of the first one that `body` did not want, to go on with; nil when it has had all.
+    func forEach(from order: UInt64, _ body: (Element) -> Bool) -> UInt64? {
+        guard self.count > 0 else { return nil }
+        var index = self.piece(of: order)
+        while index < self.pieces.count {
+            let piece = self.pieces[index]
+            let start = Self.position(of: order, in: piece, from: index == 0 ? self.head : 0)
+            for element in piece[start...] {
+                guard body(element) else { return element.order }
+            }
+            index += 1
+        }
+        return nil
     }
 
     /// The first piece whose last element is not before one of that order; the number of pieces when there is none.

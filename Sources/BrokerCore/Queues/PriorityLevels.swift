@@ -25,6 +25,20 @@ struct PriorityLevels: ~Copyable {
             return delivery
         }
 
+        var first: QueueEntry {
+            self.returned.isEmpty ? self.ring.element(at: 0).entry : self.returned.first.entry
+        }
+
+        /// Returns whether `body` wants more.
+        func forEachNext(_ body: (QueueEntry) -> Bool) -> Bool {
+            guard self.returned.forEachNext(body) else { return false }
+            for offset in 0..<self.ring.count {
+                let entry = self.ring.element(at: offset).entry
+                guard entry.isHole || body(entry) else { return false }
+            }
+            return true
+        }
+
         mutating func remove(_ sequence: UInt64) -> QueueEntry? {
             if let entry = self.returned.remove(sequence) { return entry }
             let offset = self.ring.offset(of: sequence)
@@ -116,6 +130,22 @@ struct PriorityLevels: ~Copyable {
             self.setOccupied(index, false)
         }
         return delivery
+    }
+
+    /// The message that ``removeFirst()`` would remove; there is one.
+    var first: QueueEntry {
+        guard let level = self.levels[self.highestOccupied] else {
+            preconditionFailure("an occupied level has no memory")
+        }
+        return level.pointee.first
+    }
+
+    /// Hands over messages in the order in which they leave, until `body` has enough.
+    func forEachNext(_ body: (QueueEntry) -> Bool) {
+        for index in (0..<self.levelCount).reversed() {
+            guard let level = self.levels[index] else { continue }
+            guard level.pointee.forEachNext(body) else { return }
+        }
     }
 
     /// Removes the message at a place; nil when none is there.

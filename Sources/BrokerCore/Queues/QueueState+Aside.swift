@@ -77,6 +77,32 @@ extension QueueState {
         return self.takeFromRing()
     }
 
+    /// The message that ``takeUnseen()`` would remove; nil when there is none.
+    var nextUnseen: QueueEntry? {
+        if self.asideCount > self.groups?.pointee.heldCount ?? 0 { return self.nextReturned }
+        return self.ready.isEmpty ? nil : self.ready.entry(at: 0)
+    }
+
+    /// The message that ``takeNext()`` would remove; there is one, and none is held back for its group.
+    @inline(__always)
+    var nextEntry: QueueEntry {
+        self.asideCount != 0 ? self.nextReturned : self.ready.entry(at: 0)
+    }
+
+    private var nextReturned: QueueEntry {
+        if let levels = self.levels { return levels.pointee.first }
+        return self.requeued.first.entry
+    }
+
+    /// Hands over ready messages outside of the ring, what is delivered next rather first, until `body` has enough.
+    func forEachNextAside(_ body: (QueueEntry) -> Bool) {
+        if let levels = self.levels {
+            levels.pointee.forEachNext(body)
+        } else {
+            self.requeued.forEachNext(body)
+        }
+    }
+
     /// The messages that wait; makes room for them if there was none.
     mutating func makeWithheld() -> UnsafeMutablePointer<WithheldMessages> {
         if let withheld = self.withheld { return withheld }

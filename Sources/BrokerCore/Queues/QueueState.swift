@@ -79,6 +79,16 @@ struct QueueState: ~Copyable {
     /// Dead messages that could not be handed on, to be tried again.
     var stuckDeaths: [StuckDeath] = []
 
+    // Messages on disk.
+    /// The next message is on disk: in the shard's list of queues that wait for the disk.
+    var isStalled = false
+    /// Reads under way.
+    var loads = 0
+    /// Messages of a read; 0 before the first one that was full.
+    var window = 0
+    /// When this place is the next to be delivered more is read ahead.
+    var loadTrigger: UInt64 = .max
+
     init(info: QueueInfo, isLogged: Bool) {
         self.isLogged = isLogged
         self.info = info

@@ -91,6 +91,11 @@ extension Shard {
                 queue.pointee.rotation.removeFirst()
                 continue
             }
+            // Before anything else: a consumer whose channel has a limit asks for a grant only if there is something to get.
+            guard self.isNextResident(queue) else {
+                if self.stall(queue) { continue }
+                return
+            }
             guard self.readiness(consumer, queue) == .ready else {
                 queue.pointee.rotation.removeFirst()
                 consumer.pointee.isReady = false
@@ -100,12 +105,15 @@ extension Shard {
             self.deliver(delivery, to: consumer, of: queue)
             if queue.pointee.rotation.isTurnOfOne {
                 // Its turn again.
-                while queue.pointee.hasReady, self.readiness(consumer, queue) == .ready {
+                while queue.pointee.hasReady, self.isNextResident(queue), self.readiness(consumer, queue) == .ready {
                     self.deliver(self.takeNext(queue), to: consumer, of: queue)
                 }
             } else {
                 queue.pointee.rotation.rotate()
             }
+        }
+        if queue.pointee.headSequence >= queue.pointee.loadTrigger {
+            self.load(queue)
         }
     }
 
@@ -190,7 +198,7 @@ extension Shard {
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
         } else {
-            self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
+            self.logDelivered(queue, delivery.sequence, delivery.entry)
             consumer.pointee.outstanding.append(serial, delivery)
             queue.pointee.unacknowledged &+= 1
             if consumer.pointee.isTimed {

@@ -144,7 +144,7 @@ extension Shard {
     @inline(__always)
     func noteReady(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry, _ change: Int) {
         if queue.pointee.settings.maxLengthBytes != nil {
-            queue.pointee.readyBytes += change * self.store.record(entry.slot).bodySize
+            queue.pointee.readyBytes += change * self.store.bodySize(entry.slot)
         }
     }
 

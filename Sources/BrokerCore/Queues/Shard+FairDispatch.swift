@@ -7,6 +7,10 @@ extension Shard {
     /// Gives ready messages to ready consumers, least loaded first.
     func dispatchFairly(_ queue: UnsafeMutablePointer<QueueState>) {
         while queue.pointee.hasReady, let consumer = self.leastLoaded(queue) {
+            guard self.isNextResident(queue) else {
+                if self.stall(queue) { continue }
+                return
+            }
             guard self.isReadyNow(consumer, queue), !self.isLoadedEnough(consumer, queue) else {
                 self.makeUnready(consumer, of: queue)
                 continue
@@ -14,6 +18,9 @@ extension Shard {
             let delivery = self.takeNext(queue)
             self.hand(delivery, to: consumer, of: queue)
             queue.pointee.rotation.rotate()
+        }
+        if queue.pointee.headSequence >= queue.pointee.loadTrigger {
+            self.load(queue)
         }
     }
 

@@ -6,7 +6,8 @@ internal import DequeModule
 /// 1. ``ChannelState/globalInFlight`` is the number of open deliveries of limited consumers, and of their grants that
 ///    have come to nothing yet (``ChannelConsumer/grants``).
 /// 2. A queue asks for a grant when it has a message for a limited consumer, at most one at a time
-///    (``ConsumerState/isAwaitingGrant``). A grant is used up by a delivery or comes back.
+///    (``ConsumerState/isAwaitingGrant``). A grant is used up by a delivery or comes back, at
+///    the latest when the disk has brought the message that it was for.
 /// 3. Deliveries that were on their way when their consumer became limited came without a grant; they count when they
 ///    arrive.
 extension Shard {
@@ -110,8 +111,33 @@ extension Shard {
         self.touch(queue)
         self.dispatchTouchedQueues()
         if consumer.pointee.grants > 0 {
+            if queue.pointee.isStalled {
+                // Kept for what the disk will bring: until a grant came again that might have left memory again.
+                self.paging.grants.append(
+                    PagingState.Grant(queue: address, consumer: id, channel: channel, channelIndex: channelIndex)
+                )
+                return
+            }
             consumer.pointee.grants = 0
             self.returnGrant(address, channel, channelIndex)
+        }
+    }
+
+    /// The disk has answered, and what it has brought is handed out: gives grants back that have come to nothing.
+    func returnKeptGrants() {
+        let grants = self.paging.grants
+        self.paging.grants = []
+        for grant in grants {
+            guard let queue = self.queue(grant.queue), Int(grant.consumer) < queue.pointee.consumers.count,
+                let consumer = queue.pointee.consumers[Int(grant.consumer)], consumer.pointee.channel == grant.channel,
+                consumer.pointee.channelIndex == grant.channelIndex, consumer.pointee.grants > 0
+            else { continue }
+            if queue.pointee.isStalled {
+                self.paging.grants.append(grant)
+            } else {
+                consumer.pointee.grants = 0
+                self.returnGrant(grant.queue, grant.channel, grant.channelIndex)
+            }
         }
     }
 

@@ -12,6 +12,8 @@ internal import AMQPProtocol
 extension Shard {
     /// Gives a queue's ready messages to ready consumers.
     func dispatchGrouped(_ queue: UnsafeMutablePointer<QueueState>) {
+        // What is asked for comes first; a consumer whose channel has a limit would ask for grants in vain meanwhile.
+        guard !queue.pointee.isStalled else { return }
         // Consumers for whom there is nothing now, though they have room.
         var idle: [UnsafeMutablePointer<ConsumerState>] = []
         var budget = ShardLimits.groupedMessages
@@ -63,12 +65,35 @@ extension Shard {
         _ budget: inout Int
     ) -> (ConsumerState.Delivery, MessageGroup?)? {
         guard let groups = queue.pointee.groups else { return nil }
-        if let (delivery, group) = groups.pointee.takeHeld(for: consumer) {
+        while let (delivery, group) = groups.pointee.takeHeld(for: consumer) {
+            guard self.store.isResident(delivery.entry.slot) else {
+                if self.store.isLost(delivery.entry.slot) {
+                    queue.pointee.asideCount -= 1
+                    self.noteReady(queue, delivery.entry, -1)
+                    self.drop(delivery)
+                    groups.pointee.pass(group)
+                    continue
+                }
+                groups.pointee.hold(delivery, group)
+                self.loadHeld(queue, delivery.entry.slot)
+                return nil
+            }
             queue.pointee.asideCount -= 1
             self.noteReady(queue, delivery.entry, -1)
             return (delivery, group)
         }
-        while budget > 0, let delivery = queue.pointee.takeUnseen() {
+        while budget > 0, let next = queue.pointee.nextUnseen {
+            let isLost = self.store.isLost(next.slot)
+            guard isLost || self.store.isResident(next.slot) else {
+                self.awaitDisk(queue)
+                return nil
+            }
+            guard let delivery = queue.pointee.takeUnseen() else { return nil }
+            guard !isLost else {
+                self.noteReady(queue, delivery.entry, -1)
+                self.drop(delivery)
+                continue
+            }
             let message = self.store.record(delivery.entry.slot).view
             guard let group = groups.pointee.group(of: message) else {
                 self.noteReady(queue, delivery.entry, -1)
@@ -157,6 +182,9 @@ extension Shard {
     func releaseHeld(_ queue: UnsafeMutablePointer<QueueState>) {
         guard let groups = queue.pointee.groups else { return }
         groups.pointee.takeAllHeld { delivery in
+            if self.log.snapshot != nil {
+                self.tellMoving(queue, delivery.sequence, delivery.entry)
+            }
             queue.pointee.asideCount -= 1
             queue.pointee.putBack(delivery.sequence, delivery.entry)
         }

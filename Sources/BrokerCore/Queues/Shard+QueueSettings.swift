@@ -36,7 +36,7 @@ extension Shard {
     private func countReadyBytes(_ queue: UnsafeMutablePointer<QueueState>) {
         var bytes = 0
         queue.pointee.forEachReady { _, entry in
-            bytes += self.store.record(entry.slot).bodySize
+            bytes += self.store.bodySize(entry.slot)
         }
         queue.pointee.readyBytes = bytes
     }

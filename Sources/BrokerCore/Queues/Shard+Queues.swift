@@ -100,6 +100,7 @@ extension Shard {
             self.touchedQueues.removeAll { $0 == queue }
         }
         self.queues[Int(address.slot)] = nil
+        self.resumeGets()
         queue.deinitialize(count: 1)
         queue.deallocate()
         // Cached routes may point here until the topology has changed.
@@ -185,7 +186,7 @@ extension Shard {
         }
     }
 
-    private func addConsumer(
+    func addConsumer(
         _ queue: UnsafeMutablePointer<QueueState>,
         _ request: ConsumerRequest,
         isGetter: Bool
@@ -265,6 +266,9 @@ extension Shard {
     func detach(_ address: QueueAddress, _ id: UInt32, _ channel: ChannelAddress) {
         self.send(.detachReply(channel), to: channel.shard)
         guard let queue = self.queue(address), let consumer = self.consumer(queue, id, channel) else { return }
+        if consumer.pointee.isGetter {
+            self.dropParkedGets(of: channel, consumer: id, at: address)
+        }
         self.stopConsumer(queue, consumer)
         while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
             queue.pointee.unacknowledged -= 1
@@ -277,7 +281,7 @@ extension Shard {
         }
     }
 
-    private func consumer(
+    func consumer(
         _ queue: UnsafeMutablePointer<QueueState>,
         _ id: UInt32,
         _ channel: ChannelAddress
@@ -364,130 +368,5 @@ extension Shard {
         if wasShut && consumer.pointee.window > 0 {
             self.makeReady(consumer, of: queue)
         }
-    }
-
-    // MARK: Get
-
-    /// `basic.get`.
-    func get(
-        _ address: QueueAddress,
-        _ channel: ChannelAddress,
-        _ channelIndex: UInt32,
-        _ id: UInt32?,
-        noAck: Bool
-    ) {
-        // Consumers that wait come first.
-        self.dispatchTouchedQueues()
-        let queue = self.queue(address)
-        if let queue {
-            self.noteUse(queue)
-        }
-        if let queue, queue.pointee.nextExpiry <= self.now.nanoseconds {
-            guard !queue.pointee.isTrimming, self.expireDue(queue) else {
-                self.pendingWork.append(.get(address, channel, channelIndex: channelIndex, consumer: id, noAck: noAck))
-                return
-            }
-        }
-        guard let queue, queue.pointee.hasReady else {
-            self.send(.getEmpty(channel), to: channel.shard)
-            return
-        }
-        let known = noAck ? nil : id.flatMap { self.consumer(queue, $0, channel) }
-        let isGrouped = queue.pointee.groups != nil
-        // Of messages in groups not every one may be got.
-        guard let delivery = isGrouped ? self.takeForGet(queue, known) : self.takeNext(queue) else {
-            self.send(.getEmpty(channel), to: channel.shard)
-            return
-        }
-        var serial: UInt64 = 0
-        var number: UInt32 = 0
-        if !noAck {
-            let getter = known ?? self.addGetter(queue, channel, channelIndex)
-            if known == nil && isGrouped {
-                self.claimGroup(queue, delivery, getter)
-            }
-            number = getter.pointee.id
-            serial = getter.pointee.nextSerial
-            getter.pointee.nextSerial += 1
-            getter.pointee.outstanding.append(serial, delivery)
-            if getter.pointee.isTimed {
-                self.noteDeliveryTime(queue, getter, serial)
-            }
-            queue.pointee.unacknowledged += 1
-            self.logDelivered(queue, delivery.sequence, delivery.entry.flags)
-        } else {
-            self.logSettled(queue, delivery.sequence, delivery.entry.flags)
-        }
-        let messageCount = UInt32(clamping: queue.pointee.readyCount)
-        let answer = GetAnswer(
-            channelIndex: channelIndex,
-            consumer: number,
-            serial: serial,
-            messageCount: messageCount,
-            flags: delivery.entry.flags
-        )
-        let view = self.store.record(delivery.entry.slot).view
-        let count = delivery.entry.flags.deliveryCount
-        if queue.pointee.returnRules.showsCountAlways || (count > 0 && queue.pointee.returnRules.showsCount) {
-            self.withDeliveryCount(view, count) { self.answerGet(channel, answer, $0) }
-        } else {
-            self.answerGet(channel, answer, view)
-        }
-        if noAck {
-            self.store.release(delivery.entry.slot)
-        }
-    }
-
-    /// What goes with a message that somebody has got.
-    private struct GetAnswer {
-        var channelIndex: UInt32
-        var consumer: UInt32
-        var serial: UInt64
-        var messageCount: UInt32
-        var flags: QueueEntry.Flags
-    }
-
-    private func answerGet(_ channel: ChannelAddress, _ answer: GetAnswer, _ message: MessageView) {
-        if channel.shard == self.index {
-            guard let local = self.channel(channel) else { return }
-            self.getOk(
-                local,
-                channelIndex: answer.channelIndex,
-                consumer: answer.consumer,
-                serial: answer.serial,
-                messageCount: answer.messageCount,
-                message,
-                isRedelivered: answer.flags.contains(.redelivered)
-            )
-            return
-        }
-        let headerSize = 8 + ChannelAddress.batchedSize + 24
-        let base = self.outbox(channel.shard).append(.getOk, size: headerSize + BatchedMessage.size(of: message))
-        channel.write(at: base + 8)
-        base.storeBytes(of: answer.serial, toByteOffset: 24, as: UInt64.self)
-        base.storeBytes(of: answer.channelIndex, toByteOffset: 32, as: UInt32.self)
-        base.storeBytes(of: answer.consumer, toByteOffset: 36, as: UInt32.self)
-        base.storeBytes(of: answer.messageCount, toByteOffset: 40, as: UInt32.self)
-        BatchedMessage.write(message, flags: answer.flags, at: base + headerSize)
-    }
-
-    private func addGetter(
-        _ queue: UnsafeMutablePointer<QueueState>,
-        _ channel: ChannelAddress,
-        _ channelIndex: UInt32
-    ) -> UnsafeMutablePointer<ConsumerState> {
-        self.addConsumer(
-            queue,
-            ConsumerRequest(
-                channel: channel,
-                channelIndex: channelIndex,
-                noAck: false,
-                isExclusive: false,
-                priority: 0,
-                prefetchCount: 0,
-                isGlobalLimited: false
-            ),
-            isGetter: true
-        )
     }
 }

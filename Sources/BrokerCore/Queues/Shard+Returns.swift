@@ -75,6 +75,9 @@ extension Shard {
             self.expireReturned(queue, delivery, wasWaiting: wasWaiting)
             return
         }
+        if self.log.snapshot != nil {
+            self.tellMoving(queue, delivery.sequence, delivery.entry)
+        }
         if queue.pointee.groups == nil || !self.becomeReadyInGroup(queue, delivery, wasWaiting: wasWaiting) {
             queue.pointee.putBack(delivery.sequence, delivery.entry)
         }
@@ -92,10 +95,15 @@ extension Shard {
     private func moveToTail(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery) {
         let sequence = queue.pointee.nextSequence
         if queue.pointee.isLogged && delivery.entry.flags.contains(.persistent) {
-            if self.log.snapshot == nil {
+            if !self.mustTell(queue, delivery.entry) {
                 self.logMoved(queue, delivery, to: sequence)
-            } else {
+            } else if self.store.isResident(delivery.entry.slot) {
                 self.logAgain(queue, delivery, to: sequence)
+            } else {
+                // It cannot be told before it is read from disk: it keeps its place.
+                self.logReturned(queue, delivery)
+                self.becomeReady(queue, delivery)
+                return
             }
         }
         queue.pointee.ready.append(delivery.entry)

@@ -221,6 +221,30 @@ struct SparseRing<Value>: ~Copyable {
         return result
     }
 
+    /// Calls `body` for the values from a key on in ascending order, until it has enough.
+    ///
+    /// Returns the first key that it did not want, to go on with; nil when it has had all.
+    func forEach(from key: UInt64, _ body: (UInt64, Value) -> Bool) -> UInt64? {
+        var low = 0
+        var high = self.span
+        while low < high {
+            let middle = (low + high) / 2
+            if self.element(middle).pointee.key < key {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        while low < self.span {
+            let element = self.element(low)
+            if element.pointee.isPresent, !body(element.pointee.key, element.pointee.value) {
+                return element.pointee.key
+            }
+            low += 1
+        }
+        return nil
+    }
+
     /// Calls `body` for each value in ascending order of keys.
     func forEach(_ body: (UInt64, Value) -> Void) {
         for index in 0..<self.span {

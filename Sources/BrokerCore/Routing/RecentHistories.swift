@@ -44,8 +44,9 @@ struct RecentHistories {
 
 /// Messages at stations.
 extension Shard {
-    /// A message has come to a station; its reference is the station's.
+    /// A message has come to a station; its reference, the only one, is the station's.
     ///
+    /// It stays in memory whatever happens: only queues look whether their messages do.
     /// Returns whether the log has to have it.
     @inline(never)
     func arrive(_ slot: UInt32, _ flags: QueueEntry.Flags, at station: Station, _ task: Station.Duty) -> Bool {
@@ -70,6 +71,7 @@ extension Shard {
             var kept =
                 self.histories.byStation.removeValue(forKey: station.number)
                 ?? RecentHistory(exchange.definition.arguments)
+            self.store.record(slot).isKept = true
             let bytes = self.store.record(slot).allocatedSize
             for entry in kept.append(RecentHistory.Entry(slot: slot, flags: flags, bytes: bytes)) {
                 self.store.release(entry.slot)

@@ -28,6 +28,11 @@ public struct BrokerSettings: Sendable {
     public var loopbackUsers: [String] = ["guest"]
     /// Message memory of all shards together above which publishers are blocked.
     public var memoryLimitBytes: UInt64 = 1 << 32
+    /// Transient messages go to disk when too many are in memory; the driver carries out ``PageRequest``s.
+    public var pagesMessages = false
+    /// Octets of messages of all shards together that may be in memory before some go to disk; nil is half of
+    /// ``memoryLimitBytes``.
+    public var residentLimitBytes: UInt64?
 
     /// The defaults of a broker that starts without configuration.
     public init() {}

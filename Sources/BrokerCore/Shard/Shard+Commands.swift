@@ -170,6 +170,7 @@ extension Shard {
         let isTimed = message.flags.contains(.hasExpiration)
         let time = isTimed ? self.timeToLive(message.view, message.flags) : Self.unlimited
         var isKept = false
+        var isStoredForAdmitted = false
         for index in 0..<count {
             let address = QueueAddress(
                 shard: self.index,
@@ -204,12 +205,19 @@ extension Shard {
         }
         let isLogged = !self.log.places.isEmpty
         if isLogged {
-            self.logMessage(message.view, message.flags)
+            let location = self.logMessage(message.view, message.flags)
+            if slot == nil && !self.admitted.isEmpty {
+                slot = self.storeBatched(message)
+                isStoredForAdmitted = true
+            }
+            if let slot {
+                self.noteLogged(slot, at: location)
+            }
         }
         if !self.admitted.isEmpty {
             let stored = slot ?? self.storeBatched(message)
             self.enqueueAdmitted(stored, message.flags, timeToLive: time)
-            if slot == nil {
+            if slot == nil || isStoredForAdmitted {
                 self.store.release(stored)
             }
         }
@@ -263,7 +271,8 @@ extension Shard {
             namesSize: message.namesSize,
             propertiesSize: message.propertiesSize,
             bodySize: message.bodySize,
-            references: 1
+            references: 1,
+            hasLocation: self.log.isOn && message.flags.contains(.persistent)
         )
         Bytes.copy(record.names, message.bytes, message.byteCount)
         return slot
@@ -431,7 +440,8 @@ extension BatchedMessage {
             references: 1,
             bodySize: bodySize,
             namesSize: names,
-            propertiesSize: properties
+            propertiesSize: properties,
+            hasLocation: false
         )
         body(MessageRecord(self.base))
     }

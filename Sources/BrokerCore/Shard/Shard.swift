@@ -120,6 +120,8 @@ public final class Shard {
     /// The window of each of them.
     var publisherWindowBytes = ShardLimits.publisherWindowBytes
     var heldBytesByShard: [Int]
+    /// Messages that leave memory and come back.
+    var paging = PagingState()
     var assemblyBytes = 0
     var reportedHeldBytes = 0
 
@@ -276,7 +278,7 @@ public final class Shard {
     /// Whether the shard has more to do than it does in one turn; ``continueWork(now:)`` goes on.
     public var hasPendingWork: Bool {
         !self.pendingWork.isEmpty || !self.condemned.isEmpty || self.store.wantsCompaction || !self.notices.isEmpty
-            || self.delays.isBehind
+            || self.delays.isBehind || self.paging.isBehind
     }
 
     /// Goes on with what is done in pieces, soon but behind other inputs, while ``hasPendingWork``.
@@ -315,7 +317,9 @@ public final class Shard {
         self.now = now
         self.runLocalCommands()
         self.dispatchTouchedQueues()
+        self.store.turn &+= 1
         self.store.compactIfWorthwhile()
+        self.pageOutIfNeeded()
         self.updateMemoryAlarm()
         // What the end of an alarm has set free.
         self.runLocalCommands()

@@ -84,6 +84,20 @@ enum ShardLimits {
     static let transactionBytes = 512 << 20
     /// Messages of deleted and purged queues that are let go in one turn.
     static let condemnedMessages = 4096
+    /// Octets of cold messages that leave memory in one turn.
+    static let pageOutBytes = 4 << 20
+    /// Octets of messages that are being written to scratch files and still are in memory, above which no more are.
+    static let pageWriteBytes = 16 << 20
+    /// Time after a failed write to a scratch file before the next one is tried.
+    static let scratchPauseMilliseconds: UInt64 = 1000
+    /// Octets of messages that are read from disk at once.
+    static let pageReadBytes = 512 * 1024
+    /// Messages that are read from disk at once.
+    static let pageReadMessages = 8192
+    /// Messages looked at in one turn when the log is told again.
+    static let snapshotMessages = 20_000
+    /// Pages of slots, of 4096 each, looked at in one turn when live messages are counted by files.
+    static let censusPages = 8
     /// Routing keys taken from CC and BCC of one message.
     static let extraRoutingKeys = 4096
 }

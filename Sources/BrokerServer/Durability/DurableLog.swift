@@ -12,26 +12,36 @@ final class DurableLog: Sendable {
     private let writer: LogWriter
     private let space: SpaceWatch
     private let trim: Mutex<Trim>
+    /// Reads back what was written.
+    let reader: LogReader
+    /// Where the files are.
+    let path: String
 
     /// When the log is trimmed.
     private struct Trim {
         var isUnderWay = false
-        /// Everything live before this was told again the last time.
-        var position: UInt64
-        /// Octets the log grows by before it is trimmed again.
+        /// Octets of live messages in the log, about, by shard.
+        var live: [Int: Int] = [:]
+        /// Octets of the log that were no live messages' when it was trimmed last.
+        var garbage: UInt64 = 0
+        /// How many more there may be before it is trimmed again.
         var growth = ServerLimits.trimmedLogBytes
+        /// The end of the log when the trim under way began.
+        var begin: UInt64 = 0
     }
 
     private init(
         directory: sending DataDirectory,
         writer: LogWriter,
         space: SpaceWatch,
-        firstPosition: LogPosition
+        reader: LogReader
     ) {
+        self.path = directory.path
         self.directory = Mutex(directory)
         self.writer = writer
         self.space = space
-        self.trim = Mutex(Trim(position: firstPosition.octets))
+        self.reader = reader
+        self.trim = Mutex(Trim())
     }
 
     /// What a directory held, before the log is written to.
@@ -51,6 +61,7 @@ final class DurableLog: Sendable {
         do throws(StoreError) {
             let files = SystemFileSystem()
             let directory = try DataDirectory.open(path, files: files)
+            try ScratchFiles.removeAll(in: directory.path, files: files)
             let log = CommitLog(
                 files: files,
                 directory: directory.path,
@@ -61,7 +72,7 @@ final class DurableLog: Sendable {
                 progress.note(done, of: total)
             } _: { (position, type, payload) throws(StoreError) in
                 do throws(RecordError) {
-                    try state.apply(type, payload)
+                    try state.apply(type, payload, at: position.octets)
                 } catch {
                     // Its checksum is right, so it was written like this: by a newer version, or by a bug.
                     throw StoreError(.damaged, .read, directory.path, "record at \(position.octets): \(error)")
@@ -108,7 +119,7 @@ final class DurableLog: Sendable {
         options: ServerOptions,
         logger: Logger,
         onDiskAlarm: @escaping @Sendable (Bool) -> Void,
-        onCommitted: @escaping @Sendable (_ shard: Int, _ number: UInt64) -> Void,
+        onCommitted: @escaping @Sendable (_ shard: Int, _ number: UInt64, _ position: UInt64) -> Void,
         onFailure: @escaping @Sendable (StoreError) -> Void
     ) -> DurableLog {
         let directory = opened.directory
@@ -116,11 +127,11 @@ final class DurableLog: Sendable {
         let alarm = DiskAlarm(tell: onDiskAlarm)
         // Nobody else has it: `opened` is used up here, and only the writer's thread touches the log from now on.
         nonisolated(unsafe) let log = opened.log
-        let firstPosition = log.firstPosition
+        let reader = LogReader(of: log)
         let writer = LogWriter(
             log: log,
             options: LogWriterOptions(policy: options.sync.policy),
-            onCommitted: { shard, batch in onCommitted(shard, batch.mark) },
+            onCommitted: { shard, batch in onCommitted(shard, batch.mark, batch.firstPosition.octets) },
             onFull: { isFull in
                 alarm.set(.isFull, isFull)
                 if isFull {
@@ -149,38 +160,70 @@ final class DurableLog: Sendable {
                 logger.error("the disk is not watched: \(error)")
             }
         )
-        return DurableLog(directory: directory, writer: writer, space: space, firstPosition: firstPosition)
+        return DurableLog(directory: directory, writer: writer, space: space, reader: reader)
     }
 
     /// Hands over what a shard has written in a turn.
     func submit(_ records: LogRecords, from shard: Int) {
-        let batch = LogBatch(capacity: records.count + records.count / 4 + 64)
+        let (base, capacity) = records.giveAway()
+        let batch = LogBatch(
+            adopting: base,
+            count: records.count,
+            capacity: capacity,
+            recordCount: records.recordCount
+        )
         batch.mark = records.number
-        records.forEach { type, payload in
-            batch.append(type: type, payload: payload)
-        }
         self.writer.submit(batch, from: shard)
     }
 
-    /// Where everything before is durable, if it is time to trim the log; ``endTrim(from:)`` must follow.
-    ///
-    /// The caller has every shard tell again what is live. What that costs is in proportion to what was written since the
-    /// last time.
-    func beginTrimIfDue() -> LogPosition? {
-        let position = self.writer.durablePosition
-        return self.trim.withLock { trim in
-            guard !trim.isUnderWay, position.octets > trim.position + trim.growth else { return nil }
+    // MARK: Trimming
+
+    /// Notes how many octets of live messages of a shard the log has.
+    func note(liveBytes: Int, of shard: Int) {
+        self.trim.withLock { $0.live[shard] = liveBytes }
+    }
+
+    /// Octets of the log that are no live messages'.
+    private func garbage(_ trim: borrowing Trim) -> UInt64 {
+        let end = self.writer.durablePosition.octets
+        let start = self.reader.filePositions.first ?? end
+        let live = UInt64(clamping: trim.live.values.reduce(0, +))
+        return end > start + live ? end - start - live : 0
+    }
+
+    /// Whether it is time to trim the log; ``endTrim(_:)`` must follow.
+    func beginTrimIfDue() -> Bool {
+        self.trim.withLock { trim in
+            guard !trim.isUnderWay, self.garbage(trim) > trim.garbage + trim.growth else { return false }
             trim.isUnderWay = true
-            return position
+            trim.begin = self.writer.durablePosition.octets
+            return true
         }
     }
 
-    /// Everything live is behind `position` now, and durable there.
-    func endTrim(from position: LogPosition) {
-        self.writer.release(upTo: position)
-        let told = self.writer.durablePosition.octets - position.octets
+    /// What can go, knowing the octets of live messages in each file.
+    func planTrim(files: [UInt64], live: [Int]) -> TrimPlan? {
+        TrimPlan(
+            files: files,
+            live: live,
+            end: self.writer.durablePosition.octets,
+            slack: ServerLimits.trimmedSlackBytes
+        )
+    }
+
+    /// Everything that is live is behind the plan's position now, and durable there; nil when nothing can go.
+    func endTrim(_ plan: TrimPlan?) {
+        if let plan {
+            self.writer.release(upTo: LogPosition(plan.position))
+        }
         self.trim.withLock { trim in
-            trim = Trim(position: position.octets, growth: max(ServerLimits.trimmedLogBytes, 3 * told))
+            let told = self.writer.durablePosition.octets - trim.begin
+            let garbage = self.garbage(trim)
+            // The files go a moment later.
+            let released = plan.map { $0.position - min(self.reader.filePositions.first ?? 0, $0.position) } ?? 0
+            trim.garbage = garbage > released ? garbage - released : 0
+            trim.growth = max(ServerLimits.trimmedLogBytes, 3 * told)
+            trim.isUnderWay = false
         }
     }
 
@@ -212,6 +255,8 @@ extension BrokerSettings {
     func with(isDurable: Bool) -> BrokerSettings {
         var settings = self
         settings.isDurable = isDurable
+        // Without a directory nothing touches a disk: what does not fit into memory has to wait outside.
+        settings.pagesMessages = isDurable
         return settings
     }
 }

@@ -17,8 +17,13 @@ enum ServerLimits {
     /// Free memory the allocator keeps for smaller blocks: bodies of some hundred kilobytes come and go all the time.
     static let keptFreeBytes = 32 << 20
 
-    /// Octets the commit log grows by before what is live is told again and older files go.
-    static let trimmedLogBytes: UInt64 = 256 << 20
+    /// Octets without live messages that the commit log gets before what can go of it goes.
+    static let trimmedLogBytes: UInt64 = 64 << 20
+    /// Octets of the commit log, besides twice those of live messages, above which live messages of the oldest files are
+    /// told again.
+    static let trimmedSlackBytes: UInt64 = 256 << 20
+    /// How often it is asked whether it is time, besides after commits.
+    static let trimMilliseconds: Int64 = 500
 
     /// Octets of a small output block: answers, acks, heartbeats.
     static let smallBlockBytes = 4 * 1024

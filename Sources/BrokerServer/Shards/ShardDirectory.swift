@@ -97,42 +97,76 @@ struct ShardDirectory: Sendable {
                     loop.eventLoop.execute { loop.value.setDiskAlarm(isSet) }
                 }
             },
-            onCommitted: { shard, number in
-                loops[shard].eventLoop.execute { loops[shard].value.logCommitted(upTo: number) }
+            onCommitted: { shard, number, position in
+                loops[shard].eventLoop.execute { loops[shard].value.logCommitted(upTo: number, at: position) }
             },
             onFailure: onFailure
         )
+        let pager = Pager(log: log.reader, directory: log.path, shards: loops.count, logger: logger) { shard, answer in
+            loops[shard].eventLoop.execute { loops[shard].value.pageDone(answer) }
+        }
         for loop in loops {
             try await loop.eventLoop.submit {
                 loop.value.durableLog = log
-                loop.value.onTrimDue = { position in
+                loop.value.pager = pager
+                loop.value.onTrimDue = {
                     Task {
-                        await self.trim(log, upTo: position, loops, logger)
+                        await self.trim(log, loops, logger)
                     }
                 }
+                loop.value.startTrimTimer()
             }.get()
         }
         return log
     }
 
-    /// Has one loop after the other tell again what is live, shard 0 with the topology first, then lets older files go.
+    /// Has the loops count what is live in each file of the log, then one after the other tell again what of it must be,
+    /// shard 0 with the topology first, and lets older files go.
     private static func trim(
         _ log: DurableLog,
-        upTo position: LogPosition,
         _ loops: [NIOLoopBound<ShardLoop>],
         _ logger: Logger
     ) async {
         do {
+            let files = log.reader.filePositions
+            var live = Array(repeating: 0, count: files.count)
             for loop in loops {
-                try await loop.eventLoop.submit { loop.value.beginSnapshot() }.get()
-                while try await loop.eventLoop.submit({ loop.value.continueSnapshot() }).get() {}
-                try await loop.eventLoop.flatSubmit { loop.value.whenCommitted() }.get()
+                var octets: [Int]?
+                while octets == nil {
+                    octets = try await loop.eventLoop.submit { loop.value.continueLogCensus(files) }.get()
+                }
+                live = zip(live, octets ?? []).map { $0 + $1 }
             }
-            log.endTrim(from: position)
-            logger.debug("trimmed the commit log up to \(position.octets)")
+            let plan = log.planTrim(files: files, live: live)
+            if let plan {
+                for loop in loops {
+                    try await self.tell(loop, plan)
+                }
+                logger.debug("trimmed the commit log up to \(plan.position), \(plan.toldOctets) octets told again")
+            }
+            log.endTrim(plan)
         } catch {
             // The broker stops; the log stays as it is.
             logger.debug("the commit log is not trimmed: \(error)")
+        }
+    }
+
+    /// Has one loop tell the log again what is live, until that is durable.
+    private static func tell(_ loop: NIOLoopBound<ShardLoop>, _ plan: TrimPlan) async throws {
+        try await loop.eventLoop.submit {
+            loop.value.beginSnapshot(upTo: plan.position, tellsMessages: plan.toldOctets > 0)
+        }.get()
+        while true {
+            switch try await loop.eventLoop.submit({ loop.value.continueSnapshot() }).get() {
+            case .done:
+                try await loop.eventLoop.flatSubmit { loop.value.whenCommitted() }.get()
+                return
+            case .more:
+                // What was told may leave memory only when it is durable.
+                try await loop.eventLoop.flatSubmit { loop.value.whenCommitted() }.get()
+            case .waiting:
+                try await Task.sleep(for: .milliseconds(1))
+            }
         }
     }
 
@@ -173,6 +207,9 @@ struct ShardDirectory: Sendable {
         }
         // What clients were not told yet is written all the same; nothing new comes any more.
         self.durableLog?.stop(self.logger)
+        if let first = self.loops.first {
+            try? await first.eventLoop.submit { first.value.pager?.stop() }.get()
+        }
         for (mailbox, loop) in zip(self.mailboxes, self.loops) {
             mailbox.close()
             try? await loop.eventLoop.submit { loop.value.shutdown() }.get()

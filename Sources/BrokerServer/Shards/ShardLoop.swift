@@ -24,8 +24,12 @@ final class ShardLoop {
 
     /// Where durable things go; nil when everything is kept in memory.
     var durableLog: DurableLog?
-    /// Called when the log should be trimmed, everything before the position being durable.
-    var onTrimDue: (LogPosition) -> Void = { _ in }
+    /// Called when the log should be trimmed.
+    var onTrimDue: () -> Void = {}
+    /// Carries out what the shard asks of the disk; nil when nothing touches a disk.
+    var pager: Pager?
+    private var trimTimer: Scheduled<Void>?
+    private var census: LogCensus?
     private var committedNumber: UInt64 = 0
     private var committedWaiters: [(number: UInt64, promise: EventLoopPromise<Void>)] = []
     private var handlers: [ConnectionID: ConnectionHandler] = [:]
@@ -138,29 +142,73 @@ final class ShardLoop {
     }
 
     /// The log has this shard's records up to a number.
-    func logCommitted(upTo number: UInt64) {
-        self.shard.logCommitted(upTo: number, now: self.now)
+    func logCommitted(upTo number: UInt64, at position: UInt64) {
+        self.shard.logCommitted(upTo: number, at: position, now: self.now)
         self.runTurn()
         self.committedNumber = number
         while let first = self.committedWaiters.first, first.number <= number {
             self.committedWaiters.removeFirst().promise.succeed()
         }
-        if let position = self.durableLog?.beginTrimIfDue() {
-            self.onTrimDue(position)
+        self.trimIfDue()
+    }
+
+    /// Has the log trimmed if it is time.
+    private func trimIfDue() {
+        guard let log = self.durableLog else { return }
+        log.note(liveBytes: self.shard.loggedBytes, of: self.index)
+        if log.beginTrimIfDue() {
+            self.onTrimDue()
         }
     }
 
-    /// Begins to tell the log again what is live.
-    func beginSnapshot() {
-        self.shard.beginSnapshot()
+    /// Asks in quiet times, too, whether the log should be trimmed.
+    func startTrimTimer() {
+        let interval = TimeAmount.milliseconds(ServerLimits.trimMilliseconds)
+        self.trimTimer = self.eventLoop.assumeIsolated().scheduleTask(in: interval) {
+            self.trimIfDue()
+            self.startTrimTimer()
+        }
+    }
+
+    /// The disk has done what the shard has asked for.
+    func pageDone(_ answer: PageAnswer) {
+        switch answer {
+        case .loaded(let read):
+            self.shard.pageLoaded(read, now: self.now)
+        case .written(let write, let error):
+            self.shard.pageWritten(write, error: error, now: self.now)
+        }
         self.runTurn()
     }
 
-    /// Tells the next part; returns whether there is more.
-    func continueSnapshot() -> Bool {
+    /// Counts the next live messages by the log's files; returns the octets in each when all are counted.
+    func continueLogCensus(_ files: [UInt64]) -> [Int]? {
+        var census = self.census ?? self.shard.beginLogCensus(files)
+        let hasMore = self.shard.continueLogCensus(&census)
+        self.census = hasMore ? census : nil
+        return hasMore ? nil : census.octets
+    }
+
+    /// Begins to tell the log again what is live, as far as it must be for the files before `floor` to go.
+    func beginSnapshot(upTo floor: UInt64, tellsMessages: Bool) {
+        self.shard.beginSnapshot(upTo: floor, tellsMessages: tellsMessages)
+        self.runTurn()
+    }
+
+    /// What came of a step of telling.
+    enum SnapshotStep {
+        case done
+        case more
+        /// The disk has to answer first.
+        case waiting
+    }
+
+    /// Tells the next part.
+    func continueSnapshot() -> SnapshotStep {
         let hasMore = self.shard.continueSnapshot()
         self.runTurn()
-        return hasMore
+        guard hasMore else { return .done }
+        return self.shard.isSnapshotWaiting ? .waiting : .more
     }
 
     /// Done when everything written so far is durable.
@@ -205,6 +253,8 @@ final class ShardLoop {
     func shutdown() {
         self.timer?.cancel()
         self.timer = nil
+        self.trimTimer?.cancel()
+        self.pager = nil
         for waiter in self.committedWaiters {
             waiter.promise.fail(CancellationError())
         }
@@ -235,6 +285,7 @@ final class ShardLoop {
             self.sendOutput(&budget)
             self.performEffects()
             self.postOutboxes()
+            self.submitPageRequests()
         } while self.hasNewInput || (self.shard.hasDirtyConnections && budget > 0)
         self.isInTurn = false
         if self.shard.hasDirtyConnections || self.shard.hasPendingWork {
@@ -291,6 +342,13 @@ final class ShardLoop {
     private func submitLogRecords() {
         if let log = self.durableLog, let records = self.shard.takeLogRecords() {
             log.submit(records, from: self.index)
+        }
+    }
+
+    private func submitPageRequests() {
+        guard let pager = self.pager else { return }
+        for request in self.shard.takePageRequests() {
+            pager.submit(request, from: self.index)
         }
     }
 

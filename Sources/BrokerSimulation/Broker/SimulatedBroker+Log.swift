@@ -3,7 +3,18 @@ internal import BrokerStore
 
 /// A trim of the log: one shard after the other tells again what is live, then older files go.
 struct SimulatedTrim {
+    /// What is told.
+    enum Kind {
+        /// Everything that is live.
+        case whole
+        /// Only what is live in the older half of the files.
+        case partial
+        /// Nothing: files go that no message needs.
+        case counted
+    }
+
     enum Phase {
+        case counting
         case beginning
         case telling
         /// Everything up to a number has been handed over and must be committed.
@@ -11,9 +22,16 @@ struct SimulatedTrim {
     }
 
     /// Everything before this has been durable from the beginning.
-    let position: LogPosition
+    var position: LogPosition
     var shard = 0
     var phase = Phase.beginning
+    /// Live messages are told; otherwise none stands before ``position``.
+    var tellsMessages = true
+    /// Where the log's files began.
+    var files: [UInt64] = []
+    /// Octets of live messages in each.
+    var live: [Int] = []
+    var census: LogCensus?
 }
 
 /// What a server does between its shards and its log.
@@ -89,23 +107,58 @@ extension SimulatedBroker {
 
     /// Tells a shard of one batch.
     func tellCommitted(_ shard: Int) {
-        guard let number = self.log?.takeCommitted(shard) else { return }
+        guard let (number, position) = self.log?.takeCommitted(shard) else { return }
         self.toldNumbers[shard] = number
-        self.shards[shard].logCommitted(upTo: number, now: self.now)
+        self.shards[shard].logCommitted(upTo: number, at: position, now: self.now)
     }
 
     // MARK: Trimming
 
-    /// Begins to trim the log, unless that is under way.
-    func beginTrim() {
+    /// Begins to trim the log, unless that is under way; the kinds take turns.
+    func beginTrim(_ kind: SimulatedTrim.Kind? = nil) {
         guard self.trim == nil, let log = self.log, log.failure == nil else { return }
-        self.trim = SimulatedTrim(position: log.durablePosition)
+        var trim = SimulatedTrim(position: log.durablePosition)
+        trim.files = log.filePositions
+        switch kind ?? [.whole, .counted, .partial][self.trimCount % 3] {
+        case .counted where !trim.files.isEmpty:
+            trim.phase = .counting
+            trim.tellsMessages = false
+            trim.live = Array(repeating: 0, count: trim.files.count)
+        case .partial where trim.files.count > 1:
+            trim.position = min(trim.position, LogPosition(trim.files[trim.files.count / 2]))
+        case .whole, .counted, .partial:
+            break
+        }
+        self.trim = trim
+    }
+
+    /// Counts live messages on; returns whether the trim goes on.
+    private func count(_ trim: inout SimulatedTrim) -> Bool {
+        let shard = self.shards[trim.shard]
+        var census = trim.census ?? shard.beginLogCensus(trim.files)
+        let hasMore = shard.continueLogCensus(&census)
+        trim.census = hasMore ? census : nil
+        guard !hasMore else { return true }
+        trim.live = zip(trim.live, census.octets).map { $0 + $1 }
+        trim.shard += 1
+        guard trim.shard == self.shards.count else { return true }
+        // The last file is written to.
+        let kept = trim.live.dropLast().firstIndex { $0 > 0 } ?? trim.files.count - 1
+        trim.position = min(trim.position, LogPosition(trim.files[kept]))
+        trim.shard = 0
+        trim.phase = .beginning
+        return kept > 0
     }
 
     /// Trims the log; `between` is called after every step, with what else may happen meanwhile.
     public func trimLog(between: () -> Void = {}) {
+        self.trimLog(.whole, between: between)
+    }
+
+    /// Trims the log in one of its ways.
+    func trimLog(_ kind: SimulatedTrim.Kind, between: () -> Void = {}) {
         self.run()
-        self.beginTrim()
+        self.beginTrim(kind)
         // Its steps are ours: what runs in between takes none.
         self.isTrimDriven = true
         defer { self.isTrimDriven = false }
@@ -122,7 +175,8 @@ extension SimulatedBroker {
     var canStepTrim: Bool {
         guard let trim = self.trim else { return false }
         switch trim.phase {
-        case .beginning, .telling: return true
+        case .counting, .beginning: return true
+        case .telling: return !self.shards[trim.shard].isSnapshotWaiting
         case .waiting(let number): return self.toldNumbers[trim.shard] >= number
         }
     }
@@ -132,8 +186,14 @@ extension SimulatedBroker {
         guard var trim = self.trim else { return }
         let shard = self.shards[trim.shard]
         switch trim.phase {
+        case .counting:
+            guard self.count(&trim) else {
+                self.trim = nil
+                self.trimCount += 1
+                return
+            }
         case .beginning:
-            shard.beginSnapshot()
+            shard.beginSnapshot(upTo: trim.position.octets, tellsMessages: trim.tellsMessages)
             trim.phase = .telling
             self.drain(trim.shard)
         case .telling:

@@ -12,6 +12,8 @@ extension SimulatedBroker {
         case committed(shard: Int)
         /// The next step of a trim of the log.
         case trim
+        /// The disk has done what a shard asked for first.
+        case page
         /// A shard goes on with what it does in pieces.
         case work(shard: Int)
     }
@@ -34,6 +36,9 @@ extension SimulatedBroker {
         self.addLogEvents(&events)
         for shard in self.shards.indices where self.shards[shard].hasPendingWork {
             events.append(.work(shard: shard))
+        }
+        if self.pager.hasRequests {
+            events.append(.page)
         }
         return events
     }
@@ -60,6 +65,10 @@ extension SimulatedBroker {
             self.endTurn(of: shard, endsTurn)
         case .trim:
             self.stepTrim()
+        case .page:
+            if let shard = self.pager.carryOutNext(self) {
+                self.endTurn(of: shard, endsTurn)
+            }
         case .work(let shard):
             self.shards[shard].continueWork(now: self.now)
             self.endTurn(of: shard, endsTurn)
@@ -173,6 +182,7 @@ extension SimulatedBroker {
             }
             shard.endTurn(now: self.now)
             self.takeLogRecords(of: index)
+            self.pager.take(from: index, shard)
             isBusy = isBusy || shard.hasDirtyConnections
         }
         for receiver in self.shards.indices where receiver != index {

@@ -47,6 +47,8 @@ public final class SimulatedBroker {
     var batches: [[[ShardBatch]]]
     /// Where durable things go; nil when there is nothing durable.
     let log: SimulatedLog?
+    /// What shards ask of the disk besides.
+    let pager = SimulatedPager()
     /// A trim of the log that is under way.
     var trim: SimulatedTrim?
     /// The last number of which each shard was told that it is committed.
@@ -72,7 +74,9 @@ public final class SimulatedBroker {
     public convenience init(shardCount: Int = 1, seed: UInt64 = 1, settings: BrokerSettings = BrokerSettings()) {
         var log: SimulatedLog?
         do {
-            if settings.isDurable { log = try SimulatedLog(SimulatedFileSystem(), SimulatedLogOptions()) }
+            var options = SimulatedLogOptions()
+            options.staysInLog = settings.pagesMessages
+            if settings.isDurable { log = try SimulatedLog(SimulatedFileSystem(), options) }
         } catch {
             preconditionFailure("a new disk has neither faults nor content: \(error)")
         }

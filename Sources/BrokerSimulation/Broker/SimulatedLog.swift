@@ -9,6 +9,8 @@ struct SimulatedLogOptions {
     var spareFiles = 2
     /// When the log is synced; not at intervals, which are measured by a clock.
     var policy = SyncPolicy.always
+    /// Messages stay in the log at a start, and are read when they are needed.
+    var staysInLog = false
     /// What a new directory is named by.
     var identity: UInt64 = 0x5EED_0F_51_AB
 }
@@ -30,13 +32,16 @@ final class SimulatedLog {
     private let directory: DataDirectory
     private let writer: SteppedLogWriter
     /// Batches that are committed, and of which their shard has not been told; in order.
-    private var untold: [(shard: Int, number: UInt64)] = []
+    private var untold: [(shard: Int, number: UInt64, position: UInt64)] = []
+    /// Reads back what was committed.
+    let reader: LogReader
 
     /// Opens the data directory of a disk and reads its log, as a start does.
     init(_ disk: SimulatedFileSystem, _ options: SimulatedLogOptions) throws(StoreError) {
         let directory = try DataDirectory.open(Self.directoryPath, files: disk, newIdentity: options.identity)
         let log = Self.log(disk, options, identity: directory.identity)
-        (self.state, self.report) = try Self.read(log, from: nil)
+        (self.state, self.report) = try Self.read(log, from: nil, staysInLog: options.staysInLog)
+        self.reader = LogReader(of: log)
         self.disk = disk
         self.options = options
         self.directory = directory
@@ -62,12 +67,13 @@ final class SimulatedLog {
 
     private static func read(
         _ log: CommitLog,
-        from start: LogPosition?
+        from start: LogPosition?,
+        staysInLog: Bool = false
     ) throws(StoreError) -> (RecoveredState, RecoveryReport) {
         var state = RecoveredState()
         let report = try log.recover(from: start) { (position, type, payload) throws(StoreError) in
             do throws(RecordError) {
-                try state.apply(type, payload)
+                try state.apply(type, payload, at: staysInLog ? position.octets : nil)
             } catch {
                 throw StoreError(.damaged, .read, Self.directoryPath, "record at \(position.octets): \(error)")
             }
@@ -104,11 +110,14 @@ final class SimulatedLog {
 
     /// Hands over what a shard has written in a turn.
     func submit(_ records: LogRecords, from shard: Int) {
-        let batch = LogBatch(capacity: records.count + 64)
+        let (base, capacity) = records.giveAway()
+        let batch = LogBatch(
+            adopting: base,
+            count: records.count,
+            capacity: capacity,
+            recordCount: records.recordCount
+        )
         batch.mark = records.number
-        records.forEach { type, payload in
-            batch.append(type: type, payload: payload)
-        }
         self.writer.submit(batch, from: shard)
     }
 
@@ -121,12 +130,15 @@ final class SimulatedLog {
     /// Why the log has failed, if it has.
     var failure: StoreError? { self.writer.failure }
 
+    /// Where its files begin, oldest first.
+    var filePositions: [UInt64] { self.reader.filePositions }
+
     /// Everything before this is synced.
     var durablePosition: LogPosition { self.writer.durablePosition }
 
     /// Has the writer do what it would do next.
     func step() {
-        self.untold += self.writer.step().map { ($0.shard, $0.mark) }
+        self.untold += self.writer.step().map { ($0.shard, $0.mark, $0.position.octets) }
     }
 
     /// Has the files before a position given back.
@@ -144,8 +156,9 @@ final class SimulatedLog {
     var shardsToTell: [Int] { Set(self.untold.map(\.shard)).sorted() }
 
     /// The oldest number of which a shard has not been told.
-    func takeCommitted(_ shard: Int) -> UInt64? {
+    func takeCommitted(_ shard: Int) -> (number: UInt64, position: UInt64)? {
         guard let index = self.untold.firstIndex(where: { $0.shard == shard }) else { return nil }
-        return self.untold.remove(at: index).number
+        let told = self.untold.remove(at: index)
+        return (told.number, told.position)
     }
 }

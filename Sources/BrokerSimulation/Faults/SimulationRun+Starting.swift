@@ -7,6 +7,9 @@ extension SimulationRun {
     func start() {
         var settings = BrokerSettings()
         settings.isDurable = self.plan.isDurable
+        settings.pagesMessages = self.plan.pagesMessages
+        // Less than the table of messages takes.
+        settings.residentLimitBytes = 20 << 10
         self.diskIsWellAt = .max
         self.disk.setCapacity(.max)
         var log: SimulatedLog?

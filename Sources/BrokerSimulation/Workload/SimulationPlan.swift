@@ -74,6 +74,8 @@ struct SimulationPlan {
     let commitPatience: Int
     /// How the log is kept.
     let log: SimulatedLogOptions
+    /// Next to nothing stays in memory.
+    let pagesMessages: Bool
 
     /// Draws a plan.
     init(_ random: SeededRandom) {
@@ -98,7 +100,11 @@ struct SimulationPlan {
         self.hasAutomaticAcknowledgement = !random.oneIn(3)
         self.prefetches = random.oneIn(2) ? [1, 2, 3] : [0, 1, 5, 20]
         self.isDurable = !random.oneIn(3)
-        self.log = Self.drawLog(random)
+        var log = Self.drawLog(random)
+        // Not drawn, so that seeds go on doing what they did.
+        self.pagesMessages = log.identity % 3 == 0
+        log.staysInLog = self.pagesMessages
+        self.log = log
         self.faults = self.isDurable ? Self.drawFaults(random, self.log) : []
         self.faultInterval = 20 + random.below(150)
         self.commitPatience = random.oneIn(3) ? 1 : 1 + random.below(40)

@@ -9,6 +9,13 @@ struct RawBlock: ~Copyable {
         self.base = .allocate(byteCount: self.capacity, alignment: 16)
     }
 
+    /// Takes over memory that somebody has allocated and filled.
+    init(adopting base: UnsafeMutableRawPointer, count: Int, capacity: Int) {
+        self.base = base
+        self.count = count
+        self.capacity = capacity
+    }
+
     deinit {
         self.base.deallocate()
     }

@@ -24,7 +24,11 @@ public final class CommitLog {
     let seed: UInt32
 
     /// Files with records, oldest first; the last one is written to.
-    var held: [HeldFile] = []
+    var held: [HeldFile] = [] {
+        didSet { self.table.set(self.held) }
+    }
+    /// The same for readers on other threads.
+    let table = LogFileTable()
     /// Files to be used again, oldest first.
     var spares: [SpareFile] = []
     /// The next spare file, as far as it has come.

@@ -26,6 +26,15 @@ public final class LogBatch: @unchecked Sendable {
         self.block = RawBlock(capacity: capacity)
     }
 
+    /// A batch of records that somebody else has begun, in allocated memory that becomes the batch's own.
+    ///
+    /// Each is laid out as `append(type:size:)` and its caller would have: length, 4 zero octets, type, 3 zero octets,
+    /// payload, and zeros up to a multiple of 8.
+    public init(adopting base: UnsafeMutableRawPointer, count: Int, capacity: Int, recordCount: Int) {
+        self.block = RawBlock(adopting: base, count: count, capacity: capacity)
+        self.recordCount = recordCount
+    }
+
     /// Octets of all records as they will stand in the log.
     public var octetCount: Int { self.block.count }
 

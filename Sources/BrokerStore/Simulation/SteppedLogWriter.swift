@@ -11,7 +11,7 @@ public final class SteppedLogWriter {
     /// What callbacks have brought; they are made for another thread, and here come on ours.
     private final class Told: @unchecked Sendable {
         // `@unchecked Sendable`: a stepped writer has one thread.
-        var committed: [(shard: Int, mark: UInt64)] = []
+        var committed: [(shard: Int, mark: UInt64, position: LogPosition)] = []
         var failure: StoreError?
     }
 
@@ -27,7 +27,7 @@ public final class SteppedLogWriter {
             log: log,
             inbox: self.inbox,
             options: LogWriterOptions(policy: policy),
-            onCommitted: { shard, batch in told.committed.append((shard, batch.mark)) },
+            onCommitted: { shard, batch in told.committed.append((shard, batch.mark, batch.firstPosition)) },
             onFull: { _ in },
             onFailure: { told.failure = $0 }
         )
@@ -71,7 +71,7 @@ public final class SteppedLogWriter {
     }
 
     /// Does what the thread would do until it looked for work again; returns whose batches were committed by it, in order.
-    public func step() -> [(shard: Int, mark: UInt64)] {
+    public func step() -> [(shard: Int, mark: UInt64, position: LogPosition)] {
         if !self.hasEnded {
             self.hasEnded = !self.writer.turn(sleeping: false)
         }

@@ -38,8 +38,8 @@ import Testing
             let record = try PublishRecord(bytes)
             #expect(record.flags == (persistent ? .persistent : []))
             #expect((0..<record.placeCount).map { record.place($0) } == Self.places)
-            #expect(record.message.bytes == [1, 0x65, 1, 0x6B, 0, 0] + Array("body".utf8))
-            record.message.withView { view in
+            #expect(record.message(at: nil).bytes == [1, 0x65, 1, 0x6B, 0, 0] + Array("body".utf8))
+            record.message(at: nil).withView { view in
                 #expect(view.namesSize == 4)
                 #expect(view.propertiesSize == 2)
                 #expect(view.bodySize == 4)
@@ -151,7 +151,7 @@ import Testing
         try payload.withUnsafeBytes { bytes throws in
             let record = try PublishRecord(bytes)
             #expect((0..<record.placeCount).map { record.place($0) } == Self.places)
-            #expect(record.message.bytes.suffix(4) == Array("body".utf8))
+            #expect(record.message(at: nil).bytes.suffix(4) == Array("body".utf8))
         }
     }
 

@@ -1,0 +1,126 @@
+/// What a shard asks of the disk for messages that do not fit into memory; the driver carries it out and answers.
+public enum PageRequest: Sendable {
+    /// Read messages back; ``Shard/pageLoaded(_:now:)`` answers.
+    case read(PageRead)
+    /// Write messages to a scratch file; ``Shard/pageWritten(_:error:now:)`` answers.
+    case write(PageWrite)
+    /// Remove a scratch file of this shard, if it exists: the one that holds the positions of its number times
+    /// ``PageWrite/fileBytes`` on.
+    case removeScratchFile(UInt64)
+}
+
+/// Messages to be read back, and what came of it.
+///
+/// `@unchecked Sendable`: filled by the shard, handed over whole to the driver, handed back whole.
+public final class PageRead: @unchecked Sendable {
+    /// A record that is wanted.
+    public struct Wanted {
+        /// Whether it lies in a scratch file, otherwise in the commit log.
+        public let isScratch: Bool
+        /// Where it begins.
+        public let position: UInt64
+        /// Octets of its payload, at least.
+        public let size: Int
+        let slot: UInt32
+        /// The payload, once it is read and its checksum is right.
+        fileprivate(set) var payload: UnsafeRawBufferPointer?
+    }
+
+    /// The records, in the order in which they are needed; those of one kind mostly ascend.
+    public internal(set) var wanted: [Wanted] = []
+    /// Who waits for messages.
+    enum Reason {
+        /// A queue, to deliver them.
+        case queue(QueueAddress)
+        /// Dead messages, to be handed on.
+        case deaths
+        /// The log is told again what is live.
+        case snapshot
+    }
+
+    let reason: Reason
+    /// Octets of all payloads, about.
+    var octets = 0
+    private var buffers: [UnsafeMutableRawPointer] = []
+    /// Which file is damaged, and where; nil if nothing is.
+    public var problem: String?
+
+    init(for reason: Reason) {
+        self.reason = reason
+    }
+
+    deinit {
+        for buffer in self.buffers {
+            buffer.deallocate()
+        }
+    }
+
+    /// Memory that payloads lie in; it lives as long as this.
+    public func allocate(_ octets: Int) -> UnsafeMutableRawBufferPointer {
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: max(1, octets), alignment: 16)
+        self.buffers.append(buffer)
+        return UnsafeMutableRawBufferPointer(start: buffer, count: octets)
+    }
+
+    /// The payload of a record is here, whole and undamaged, in memory that this has allocated.
+    public func found(_ index: Int, _ payload: UnsafeRawBufferPointer) {
+        self.wanted[index].payload = payload
+    }
+}
+
+/// Messages to be written to a scratch file.
+///
+/// `@unchecked Sendable`: filled by the shard, handed over whole to the driver, handed back whole.
+public final class PageWrite: @unchecked Sendable {
+    /// Octets of positions that one scratch file holds; the last write in it may go beyond.
+    public static let fileBytes = ScratchSpace.fileBytes
+
+    struct Entry {
+        let slot: UInt32
+        /// Octets from the beginning of the write.
+        let offset: UInt32
+        /// Where the record is in memory.
+        let base: UnsafeMutableRawPointer
+    }
+
+    /// The records, without positions and checksums.
+    public let records: LogRecords
+    /// Where the first record will stand.
+    public internal(set) var position: UInt64 = 0
+    var entries: [Entry] = []
+    /// The chunk that is written; nil when it is a large record.
+    let chunk: UnsafeMutableRawPointer?
+
+    init(chunk: UnsafeMutableRawPointer?, capacity: Int) {
+        self.chunk = chunk
+        self.records = LogRecords(number: 0, capacity: capacity)
+    }
+}
+
+/// What a shard remembers of messages that leave memory and come back.
+struct PagingState {
+    /// A channel's permission for one message; see ``Shard/grant(_:_:_:_:)``.
+    struct Grant {
+        let queue: QueueAddress
+        let consumer: UInt32
+        let channel: ChannelAddress
+        let channelIndex: UInt32
+    }
+
+    /// For the driver.
+    var requests: [PageRequest] = []
+    /// Octets that are being written to scratch files and still are in memory.
+    var writingBytes = 0
+    /// More is to leave memory than a turn's worth, and can.
+    var isBehind = false
+    /// A write has failed: none is tried before.
+    var scratchPause = BrokerInstant(nanoseconds: 0)
+    /// Queues whose next message is on disk.
+    var stalled: [QueueAddress] = []
+    /// `basic.get`s that wait, oldest first.
+    var gets: [ShardCommand] = []
+    /// Grants of consumers whose next message is on disk.
+    var grants: [Grant] = []
+    /// Reads under way to tell the log again what is live.
+    var snapshotReads = 0
+}

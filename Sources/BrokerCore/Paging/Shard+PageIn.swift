@@ -1,0 +1,241 @@
+internal import AMQPProtocol
+
+/// Messages come back from disk before they are needed, or when they are.
+///
+/// A queue whose next message is on disk is *stalled*: nothing of it is delivered, others go on. It asks for a window of
+/// what comes next, and for the one behind it while that is delivered.
+extension Shard {
+    /// Whether the message whose turn it is, of a queue that has one, is in memory.
+    @inline(__always)
+    func isNextResident(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
+        self.store.pagedCount == 0 || self.store.isResident(queue.pointee.nextEntry.slot)
+    }
+
+    /// The message whose turn it is, is not in memory: it is asked for.
+    ///
+    /// Returns whether the queue can go on: the message is lost, and gone now.
+    @inline(never)
+    func stall(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
+        if self.store.isLost(queue.pointee.nextEntry.slot) {
+            self.drop(self.takeNext(queue))
+            return true
+        }
+        self.awaitDisk(queue)
+        return false
+    }
+
+    /// Nothing of a queue is delivered until the disk has answered.
+    func awaitDisk(_ queue: UnsafeMutablePointer<QueueState>) {
+        guard !queue.pointee.isStalled else { return }
+        self.noteStalled(queue)
+        self.load(queue)
+    }
+
+    /// Lets go of a message that is damaged on disk.
+    func drop(_ delivery: ConsumerState.Delivery) {
+        self.store.release(delivery.entry.slot)
+    }
+
+    /// A message that was held back for its group may go, and is not in memory: it is asked for, at its place.
+    @inline(never)
+    func loadHeld(_ queue: UnsafeMutablePointer<QueueState>, _ slot: UInt32) {
+        self.noteStalled(queue)
+        let read = PageRead(for: .queue(queue.pointee.address))
+        self.want(slot, read)
+        if !read.wanted.isEmpty {
+            queue.pointee.loads += 1
+            self.paging.requests.append(.read(read))
+        }
+    }
+
+    /// The dead message whose turn it is is not in memory: it is asked for.
+    @inline(never)
+    func loadDeath(_ slot: UInt32) {
+        let read = PageRead(for: .deaths)
+        self.want(slot, read)
+        if !read.wanted.isEmpty {
+            self.paging.requests.append(.read(read))
+        }
+    }
+
+    private func noteStalled(_ queue: UnsafeMutablePointer<QueueState>) {
+        guard !queue.pointee.isStalled else { return }
+        queue.pointee.isStalled = true
+        self.paging.stalled.append(queue.pointee.address)
+    }
+
+    /// A `basic.get` waits for a message that is on disk.
+    func park(_ get: ShardCommand) {
+        self.paging.gets.append(get)
+    }
+
+    /// The getter goes: nothing is got for it any more.
+    func dropParkedGets(of channel: ChannelAddress, consumer: UInt32, at queue: QueueAddress) {
+        guard !self.paging.gets.isEmpty else { return }
+        self.paging.gets.removeAll { get in
+            guard case .get(let address, let asker, _, let id, _) = get, address == queue, asker == channel,
+                id == consumer
+            else { return false }
+            self.send(.getEmpty(channel), to: channel.shard)
+            return true
+        }
+    }
+
+    /// Asks for the next messages of a queue that are on disk and not asked for yet.
+    func load(_ queue: UnsafeMutablePointer<QueueState>) {
+        guard queue.pointee.loads < 2 else { return }
+        let read = PageRead(for: .queue(queue.pointee.address))
+        var scanned = 0
+        let window = queue.pointee.window
+        // Two windows ahead, once it is known how many messages one is.
+        let limit = window == 0 ? ShardLimits.pageReadMessages : 2 * window
+        if queue.pointee.asideCount > 0 {
+            queue.pointee.forEachNextAside { entry in
+                scanned += 1
+                self.want(entry.slot, read)
+                return scanned < limit && read.octets < ShardLimits.pageReadBytes
+            }
+        }
+        var offset = 0
+        let count = queue.pointee.ready.count
+        while scanned < limit && offset < count && read.octets < ShardLimits.pageReadBytes
+            && read.wanted.count < ShardLimits.pageReadMessages
+        {
+            let entry = queue.pointee.ready.entry(at: offset)
+            if !entry.isHole {
+                self.want(entry.slot, read)
+            }
+            offset += 1
+            scanned += 1
+        }
+        if read.octets >= ShardLimits.pageReadBytes || read.wanted.count >= ShardLimits.pageReadMessages {
+            // Full: this is how many messages a window is.
+            queue.pointee.window = max(1, read.wanted.count)
+        }
+        if read.wanted.isEmpty {
+            queue.pointee.loadTrigger = queue.pointee.headSequence &+ UInt64(max(1, window / 2))
+            if !queue.pointee.isStalled && scanned < limit {
+                // All the rest is in memory.
+                queue.pointee.loadTrigger = .max
+            }
+            return
+        }
+        queue.pointee.loads += 1
+        queue.pointee.loadTrigger = queue.pointee.headSequence &+ UInt64(max(1, queue.pointee.window / 2))
+        self.paging.requests.append(.read(read))
+    }
+
+    /// Adds a message to a read if it is on disk and nobody has asked for it.
+    func want(_ slot: UInt32, _ read: PageRead) {
+        guard let word = self.store.paged(slot), !word.isLoading, !self.store.isLost(slot) else { return }
+        let size = self.store.bodySize(slot, word) + MessageStore.logOverhead
+        read.wanted.append(
+            PageRead.Wanted(
+                isScratch: word.isScratch,
+                position: self.store.position(word),
+                size: size,
+                slot: slot
+            )
+        )
+        read.octets += size
+        self.store.setLoading(slot, true)
+    }
+
+    /// Messages were read, or could not be.
+    public func pageLoaded(_ read: PageRead, now: BrokerInstant) {
+        self.now = now
+        let lost = self.takeBack(read)
+        if lost > 0 {
+            self.log(
+                .error,
+                "default",
+                "\(lost) messages of \(self.name(of: read)) are damaged on disk and not delivered: "
+                    + (read.problem ?? "not there")
+            )
+        }
+        switch read.reason {
+        case .queue(let address):
+            if let queue = self.queue(address) {
+                queue.pointee.loads -= 1
+                if !queue.pointee.isStalled && !queue.pointee.rotation.isEmpty {
+                    self.load(queue)
+                }
+            }
+        case .deaths:
+            break
+        case .snapshot:
+            self.paging.snapshotReads -= 1
+            // At once: what was read may have to leave memory again at the end of the turn.
+            _ = self.continueSnapshot()
+        }
+        if !self.deaths.isEmpty {
+            // At once, too.
+            self.runDeaths()
+        }
+        self.resumeStalled()
+        self.runLocalCommands()
+        self.dispatchTouchedQueues()
+        if !self.paging.grants.isEmpty {
+            self.returnKeptGrants()
+            self.runLocalCommands()
+        }
+    }
+
+    /// Puts what was read back into memory; returns how many messages could not be read.
+    private func takeBack(_ read: PageRead) -> Int {
+        var lost = 0
+        for wanted in read.wanted {
+            // Released meanwhile? References change a word, too; its place does not.
+            guard let word = self.store.paged(wanted.slot), word.isLoading, !self.store.isLost(wanted.slot),
+                word.isScratch == wanted.isScratch, self.store.position(word) == wanted.position
+            else { continue }
+            self.store.setLoading(wanted.slot, false)
+            if let payload = wanted.payload, let view = Self.message(in: payload, isScratch: wanted.isScratch),
+                view.bodySize == self.store.bodySize(wanted.slot, word)
+            {
+                self.store.revive(wanted.slot, view)
+            } else {
+                self.store.lose(wanted.slot)
+                lost += 1
+            }
+        }
+        return lost
+    }
+
+    private static func message(in payload: UnsafeRawBufferPointer, isScratch: Bool) -> MessageView? {
+        isScratch ? PagedRecord.view(of: payload) : (try? PublishRecord(payload))?.view
+    }
+
+    private func name(of read: PageRead) -> String {
+        guard case .queue(let address) = read.reason, let queue = self.queue(address) else { return "a queue" }
+        return "queue '\(queue.pointee.info.name)'"
+    }
+
+    /// Whatever was loaded, other queues may have waited for it, too.
+    private func resumeStalled() {
+        let stalled = self.paging.stalled
+        self.paging.stalled.removeAll(keepingCapacity: true)
+        for address in stalled {
+            guard let queue = self.queue(address) else { continue }
+            queue.pointee.isStalled = false
+            if !queue.pointee.rotation.isEmpty {
+                self.touch(queue)
+            }
+        }
+        let gets = self.paging.gets
+        self.paging.gets = []
+        for get in gets {
+            self.send(get, to: self.index)
+        }
+    }
+
+    /// A queue goes: `basic.get`s that wait for its messages get nothing.
+    func resumeGets() {
+        guard !self.paging.gets.isEmpty else { return }
+        let gets = self.paging.gets
+        self.paging.gets = []
+        for get in gets {
+            self.send(get, to: self.index)
+        }
+    }
+}

@@ -1,0 +1,71 @@
+internal import BrokerCore
+internal import BrokerStore
+
+/// The disk of a simulated broker as far as shards ask for it: the real log, and scratch files in memory.
+final class SimulatedPager {
+    /// Payloads in scratch files by shard and position.
+    private var scratch: [Int: [UInt64: [UInt8]]] = [:]
+    private var requests: [(shard: Int, request: PageRequest)] = []
+    /// Writes to scratch files fail while this is set.
+    var isFull = false
+    /// Nothing is found while this is set.
+    var isDamaged = false
+    /// Writes to scratch files so far.
+    private(set) var writeCount = 0
+
+    var hasRequests: Bool { !self.requests.isEmpty }
+
+    /// Payloads in scratch files.
+    var scratchCount: Int { self.scratch.values.reduce(0) { $0 + $1.count } }
+
+    func take(from index: Int, _ shard: Shard) {
+        for request in shard.takePageRequests() {
+            self.requests.append((index, request))
+        }
+    }
+
+    /// Carries the oldest request out; returns whose it was.
+    func carryOutNext(_ broker: SimulatedBroker) -> Int? {
+        guard !self.requests.isEmpty else { return nil }
+        let (index, request) = self.requests.removeFirst()
+        switch request {
+        case .read(let read):
+            self.read(read, index, broker.log?.reader)
+            broker.shards[index].pageLoaded(read, now: broker.now)
+        case .write(let write):
+            self.writeCount += 1
+            if !self.isFull {
+                var position = write.position
+                write.records.forEach { _, payload in
+                    self.scratch[index, default: [:]][position] = Array(payload)
+                    position += UInt64(LogRecords.size(payload: payload.count))
+                }
+            }
+            broker.shards[index].pageWritten(write, error: self.isFull ? "no space" : nil, now: broker.now)
+        case .removeScratchFile(let number):
+            let first = number * PageWrite.fileBytes
+            self.scratch[index] = self.scratch[index]?.filter {
+                $0.key < first || $0.key >= first + PageWrite.fileBytes
+            }
+        }
+        return index
+    }
+
+    private func read(_ read: PageRead, _ index: Int, _ log: LogReader?) {
+        guard !self.isDamaged else { return }
+        var inLog: [Int] = []
+        for (number, wanted) in read.wanted.enumerated() {
+            guard wanted.isScratch else {
+                inLog.append(number)
+                continue
+            }
+            guard let payload = self.scratch[index]?[wanted.position] else { continue }
+            let buffer = read.allocate(payload.count)
+            buffer.copyBytes(from: payload)
+            read.found(number, UnsafeRawBufferPointer(buffer))
+        }
+        guard let log, !inLog.isEmpty else { return }
+        let places = inLog.map { RecordPlace(position: read.wanted[$0].position, size: read.wanted[$0].size) }
+        read.problem = log.read(places, allocate: read.allocate) { read.found(inLog[$0], $1) }
+    }
+}

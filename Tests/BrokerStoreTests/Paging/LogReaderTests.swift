@@ -1,0 +1,84 @@
+import BrokerStore
+import Testing
+
+/// Reading records of a log back by their positions.
+@Suite struct LogReaderTests {
+    /// Reads records; returns the payloads that were found, and what was wrong.
+    private func read(_ reader: LogReader, _ places: [RecordPlace]) -> ([Int: [UInt8]], String?) {
+        var found: [Int: [UInt8]] = [:]
+        var buffers: [UnsafeMutableRawBufferPointer] = []
+        defer { for buffer in buffers { buffer.deallocate() } }
+        let problem = reader.read(
+            places,
+            allocate: { octets in
+                buffers.append(.allocate(byteCount: octets, alignment: 16))
+                return buffers[buffers.count - 1]
+            },
+            found: { found[$0] = Array($1) }
+        )
+        return (found, problem)
+    }
+
+    private func places(_ records: [SeenRecord]) -> [RecordPlace] {
+        records.map { RecordPlace(position: $0.position, size: $0.payload.count) }
+    }
+
+    @Test func neighboursAreFoundAcrossFilesThatEndBeforeTheyAreFull() throws {
+        // Files of 4096 octets: the second and the fourth record do not fit into what is left.
+        let bench = try LogWorkbench()
+        let records = try bench.commitEach(2500, 2000, 900, 1500, 10)
+        #expect(LogReader(of: bench.log).filePositions.count == 3)
+        let (found, problem) = self.read(LogReader(of: bench.log), self.places(records))
+        #expect(problem == nil)
+        #expect(records.indices.map { found[$0] } == records.map(\.payload))
+    }
+
+    @Test func recordsLongerThanWasKnownAreFound() throws {
+        let bench = try LogWorkbench()
+        let records = try bench.commitEach(100, 3000, 200)
+        let places = records.map { RecordPlace(position: $0.position, size: 0) }
+        let (found, problem) = self.read(LogReader(of: bench.log), places)
+        #expect(problem == nil)
+        #expect(records.indices.map { found[$0] } == records.map(\.payload))
+    }
+
+    @Test func whatWasReleasedIsNotFound() throws {
+        let bench = try LogWorkbench()
+        let records = try bench.commitEach(2500, 2000, 900, 1500, 10)
+        let reader = LogReader(of: bench.log)
+        #expect(self.read(reader, self.places(records)).1 == nil)
+        try bench.log.release(upTo: LogPosition(records[3].position))
+        let (found, problem) = self.read(reader, self.places(records))
+        #expect(found.keys.sorted() == [3, 4])
+        #expect(problem != nil)
+    }
+
+    @Test func aPlaceWithoutARecordIsAProblem() throws {
+        let bench = try LogWorkbench()
+        let records = try bench.commitEach(100, 100)
+        let (found, problem) = self.read(
+            LogReader(of: bench.log),
+            [
+                RecordPlace(position: records[0].position + 8, size: 100),
+                RecordPlace(position: records[1].position, size: 100),
+            ]
+        )
+        #expect(found[0] == nil)
+        #expect(found[1] == records[1].payload)
+        #expect(problem?.contains("damaged") == true)
+    }
+}
+
+extension LogWorkbench {
+    /// Commits records of the given payload sizes one by one.
+    fileprivate func commitEach(_ sizes: Int...) throws -> [SeenRecord] {
+        var records: [SeenRecord] = []
+        for size in sizes {
+            let payload = Self.payload(size, UInt64(size))
+            let position = try payload.withUnsafeBytes { try self.log.append(type: 1, payload: $0) }
+            try self.log.commit()
+            records.append(SeenRecord(position: position.octets, type: 1, payload: payload))
+        }
+        return records
+    }
+}
