@@ -51,6 +51,25 @@ import Testing
         }
     }
 
+    /// RabbitMQ remembers the keys of BCC for dead letters; here they are gone when the message has been routed.
+    @Test func deadLettersGoByTheKeyAndCC() {
+        let queues: [ShortString] = ["to", "cc", "bcc"]
+        let client = self.client(1, queues: queues)
+        for queue in queues { client.call(QueueBind(queue: queue, exchange: "amq.direct", routingKey: queue)) }
+        // The routing key of what dies here is the name of the queue where it is to go.
+        client.call(ExchangeDeclare(exchange: "in", type: "fanout"))
+        let arguments: FieldTable = ["x-dead-letter-exchange": .longString(Array("amq.direct".utf8))]
+        client.call(QueueDeclare(queue: "dies", arguments: arguments))
+        client.call(QueueBind(queue: "dies", exchange: "in"))
+        let headers: FieldTable = ["CC": Self.list(["cc"]), "BCC": Self.list(["bcc"])]
+        client.publish(exchange: "in", routingKey: "to", properties: BasicProperties(headers: headers), body: [1])
+        client.receive()
+        client.call(BasicGet(queue: "dies"))
+        client.call(BasicNack(deliveryTag: 1, requeue: false))
+        client.receive()
+        #expect(queues.map { self.drain(client, $0).count } == [1, 1, 0])
+    }
+
     @Test(arguments: [("", true), ("amq.fanout", false)] as [(ShortString, Bool)])
     func onlyExchangesThatLookAtKeysCare(exchange: ShortString, isCopied: Bool) {
         let client = self.client(1, queues: ["to", "cc"])
