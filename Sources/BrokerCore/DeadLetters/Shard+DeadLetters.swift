@@ -57,9 +57,10 @@ extension Shard {
 
     /// Has the deaths in line worked off in another turn.
     ///
-    /// When other shards have too much of ours, their answers come first; see ``internalPublishAnswered(_:isRejected:)``.
+    /// When other shards have too much of ours, their answers come first; see ``internalPublishAnswered(_:isRejected:)``. When
+    /// the next one is on disk, the disk does; see ``pageLoaded(_:now:)``.
     func runDeathsLater() {
-        guard !self.deaths.isEmpty, !self.areDeathsPending,
+        guard !self.deaths.isEmpty, !self.areDeathsPending, !self.paging.areDeathsAwaited,
             self.internalPublishes.bytes < ShardLimits.internalPublishBytes
         else { return }
         self.areDeathsPending = true
@@ -87,7 +88,7 @@ extension Shard {
         guard self.queue(death.queue) != nil, !self.store.isResident(slot), !self.store.isLost(slot) else {
             return false
         }
-        self.loadDeath(slot)
+        self.loadDeaths()
         return true
     }
 

@@ -119,6 +119,8 @@ struct PagingState {
     var stalled: [QueueAddress] = []
     /// `basic.get`s that wait, oldest first.
     var gets: [ShardCommand] = []
+    /// The dead message whose turn it is is on disk.
+    var areDeathsAwaited = false
     /// Grants of consumers whose next message is on disk.
     var grants: [Grant] = []
     /// Reads under way to tell the log again what is live.

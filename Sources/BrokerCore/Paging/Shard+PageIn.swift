@@ -48,11 +48,15 @@ extension Shard {
         }
     }
 
-    /// The dead message whose turn it is is not in memory: it is asked for.
+    /// The dead message whose turn it is is not in memory: it is asked for, and those behind it.
     @inline(never)
-    func loadDeath(_ slot: UInt32) {
+    func loadDeaths() {
+        self.paging.areDeathsAwaited = true
         let read = PageRead(for: .deaths)
-        self.want(slot, read)
+        for death in self.deaths.prefix(ShardLimits.pageReadMessages) {
+            self.want(death.entry.slot, read)
+            if read.octets >= ShardLimits.pageReadBytes { break }
+        }
         if !read.wanted.isEmpty {
             self.paging.requests.append(.read(read))
         }
@@ -168,6 +172,8 @@ extension Shard {
             // At once: what was read may have to leave memory again at the end of the turn.
             _ = self.continueSnapshot()
         }
+        // Whoever has asked for it: what comes may be the one whose turn it is.
+        self.paging.areDeathsAwaited = false
         if !self.deaths.isEmpty {
             // At once, too.
             self.runDeaths()
