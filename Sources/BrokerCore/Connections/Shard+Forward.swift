@@ -20,7 +20,7 @@ extension Shard {
         var isRejected = false
         var isKept = false
         var hasWindow = false
-        var windowsElsewhere: [QueueAddress] = []
+        var windowsElsewhere = 0
         for target in targets {
             if target.shard == self.index {
                 guard let queue = self.queue(target) else {
@@ -44,12 +44,12 @@ extension Shard {
                 self.enqueue(queue, QueueEntry(slot: slot, flags: flags))
             } else if Station.isWindow(target) {
                 // A record of its own, with an answer of its own.
-                windowsElsewhere.append(target)
+                windowsElsewhere += 1
             } else if !self.remoteShards.contains(target.shard) {
                 self.remoteShards.append(target.shard)
             }
         }
-        var answers = self.remoteShards.count + windowsElsewhere.count
+        var answers = self.remoteShards.count + windowsElsewhere
         let isPlaced = !self.log.places.isEmpty
         if isPlaced {
             self.logPlaced(slot, flags, from: channel)
@@ -79,14 +79,28 @@ extension Shard {
         for index in self.remoteShards.indices {
             self.forward(slot, flags, to: self.remoteShards[index], targets, sequence: sequence, from: channel)
         }
-        for window in windowsElsewhere {
+        if windowsElsewhere > 0 {
+            self.forwardToWindows(slot, flags, targets, sequence: sequence, from: channel)
+        }
+        self.store.release(slot)
+        return answers
+    }
+
+    /// Sends a message to the windows of other shards, each in a record of its own.
+    @inline(never)
+    private func forwardToWindows(
+        _ slot: UInt32,
+        _ flags: QueueEntry.Flags,
+        _ targets: UnsafeBufferPointer<QueueAddress>,
+        sequence: UInt64,
+        from channel: UnsafeMutablePointer<ChannelState>
+    ) {
+        for window in targets where window.shard != self.index && Station.isWindow(window) {
             let view = self.store.record(slot).view
             let base = self.beginForward(view, flags, to: window.shard, count: 1, sequence: sequence, from: channel)
             base.storeBytes(of: window.slot, toByteOffset: 40, as: UInt32.self)
             base.storeBytes(of: window.generation, toByteOffset: 44, as: UInt32.self)
         }
-        self.store.release(slot)
-        return answers
     }
 
     /// Takes a message to the windows that live here; returns the tickets of those that answer later.
