@@ -20,10 +20,6 @@ _POISONED = 20
 _WINDOW = 60
 #: A message may come so much before its time: delays are in whole milliseconds, clocks of two processes differ.
 _EARLY = 0.02
-#: What was seen so long before a kill is in the log.
-_LOGGED = 0.1
-#: How long a message that is due may be on its way, in the queue but not yet out of where it waited.
-_MOVING = 0.3
 
 
 class _Load:
@@ -34,6 +30,8 @@ class _Load:
         #: When each confirmed message may come.
         self.due: dict[int, float] = {}
         self.published: set[int] = set()
+        #: When the last publish was sent that is confirmed: what was seen before is in the log, which keeps the order.
+        self.proof = 0.0
         #: When which count was seen of each message that came back.
         self.seen: dict[int, list[tuple[float, int]]] = defaultdict(list)
         self._is_ending = threading.Event()
@@ -72,11 +70,14 @@ class _Load:
             while len(confirms) < _WINDOW:
                 # Some become due while it runs, some while it does not, some long after.
                 delay = self._random.choice((50, 400, 1_500, 2_500)) + self._random.randrange(50)
-                confirms.add((self.next, time.monotonic() + delay / 1_000))
+                sent = time.monotonic()
+                confirms.add((self.next, sent, sent + delay / 1_000))
                 self.published.add(self.next)
                 channel.publish(b"%d" % self.next, key=_LATE, delivery_mode=2, headers={"x-delay": delay})
                 self.next += 1
-            self.due.update(confirms.take(channel.expect("basic.ack", timeout=30)))
+            for number, sent, due in confirms.take(channel.expect("basic.ack", timeout=30)):
+                self.due[number] = due
+                self.proof = max(self.proof, sent)
 
     def _give_back(self, channel: Channel) -> None:
         channel.rpc("basic.qos", prefetch_count=5)
@@ -130,12 +131,12 @@ def _check_delayed(channel: Channel, load: _Load, loose: set[int], killed: float
         missing.discard(number)
     assert not missing, f"{len(missing)} of {len(load.due)} confirmed are lost: {sorted(missing)[:9]}"
     twice = {number: load.due.get(number, killed) - killed for number, count in came.items() if count > 1}
-    strange = {number: due for number, due in twice.items() if not -_MOVING < due <= 0}
+    strange = {number: due for number, due in twice.items() if due > _EARLY}
     assert not strange, f"came twice, though due so long after the kill: {strange}"
     counts += Counter(confirmed=len(load.due), twice=len(twice))
 
 
-def _check_counts(channel: Channel, load: _Load, killed: float, counts: Counter[str]) -> None:
+def _check_counts(channel: Channel, load: _Load, counts: Counter[str]) -> None:
     """Every message is there still, and has come back as often as was seen."""
     found = {}
     for _ in range(_POISONED):
@@ -143,7 +144,7 @@ def _check_counts(channel: Channel, load: _Load, killed: float, counts: Counter[
         found[int(event.body)] = _count(event)
     assert len(found) == _POISONED, f"only {sorted(found)} are left"
     for number, seen in load.seen.items():
-        least = max((count for moment, count in seen if moment < killed - _LOGGED), default=0)
+        least = max((count for moment, count in seen if moment < load.proof), default=0)
         assert found[number] >= least, f"{number} had come back {least} times, now {found[number]}"
     counts += Counter(returned=sum(len(seen) for seen in load.seen.values()))
 
@@ -182,7 +183,7 @@ def waiting() -> None:
             with Martlet(*options) as martlet:
                 try:
                     channel = open_channel(martlet)
-                    _check_counts(channel, load, killed, counts)
+                    _check_counts(channel, load, counts)
                     channel = open_channel(martlet)
                     _check_delayed(channel, load, loose, killed, counts)
                 except AssertionError as error:
