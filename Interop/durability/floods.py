@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
 from amqp import Channel, Connection, content_frames, method_frame
-from clients import open_channel, use
+from clients import use
 from martlet import Martlet
 from processes import die_with_parent
 from rounds import tell
@@ -74,7 +74,8 @@ def _measure_trips(martlet: Martlet, pipe: Pipe) -> None:
     die_with_parent()
     use(martlet)
     connection = Connection(time.monotonic() + 3_600)
-    connection.log_in()
+    # Whoever wants to know is told that it is blocked, in the middle of everything: a flood of several GiB may be.
+    connection.log_in(client_properties={"capabilities": {"connection.blocked": False}})
     channel = connection.channel()
     queue = channel.rpc("queue.declare", exclusive=True).queue
     channel.consume(queue, no_ack=True)
@@ -123,9 +124,11 @@ class _Watch:
 
 
 def _publisher(martlet: Martlet) -> Channel:
+    """Returns a channel of a connection that may take an hour."""
     use(martlet)
     connection = Connection(time.monotonic() + 3_600)
-    connection.log_in()
+    # Whoever wants to know is told that it is blocked, in the middle of everything: a flood of several GiB may be.
+    connection.log_in(client_properties={"capabilities": {"connection.blocked": False}})
     return connection.channel()
 
 
@@ -153,8 +156,7 @@ class _Floods:
 
     def __init__(self, martlet: Martlet, sizes: Sizes) -> None:
         self._martlet, self._sizes = martlet, sizes
-        self._channel = open_channel(martlet)
-        self._channel.connection.limit = time.monotonic() + 3_600
+        self._channel = _publisher(martlet)
         self._watch = _Watch(martlet)
         self.rows: list[Row] = []
 
