@@ -66,6 +66,6 @@ final class SimulatedPager {
         }
         guard let log, !inLog.isEmpty else { return }
         let places = inLog.map { RecordPlace(position: read.wanted[$0].position, size: read.wanted[$0].size) }
-        read.problem = log.read(places, allocate: read.allocate) { read.found(inLog[$0], $1) }
+        read.problem = log.read(places, allocate: read.allocate) { read.found(inLog[$0], $1) }?.description
     }
 }

@@ -62,6 +62,9 @@ public final class PageRead: @unchecked Sendable {
         return UnsafeMutableRawBufferPointer(start: buffer, count: octets)
     }
 
+    /// Whether the payload of a record is here.
+    public func isFound(_ index: Int) -> Bool { self.wanted[index].payload != nil }
+
     /// The payload of a record is here, whole and undamaged, in memory that this has allocated.
     public func found(_ index: Int, _ payload: UnsafeRawBufferPointer) {
         self.wanted[index].payload = payload

@@ -45,7 +45,7 @@ final class Pager: Sendable {
         switch request {
         case .read(let read):
             self.worker.submit(isRead: true) {
-                self.carryOut(read, shard)
+                guard self.carryOut(read, shard) else { return }
                 self.answer(shard, .loaded(read))
             }
         case .write(let write):
@@ -68,9 +68,22 @@ final class Pager: Sendable {
         self.worker.stop()
     }
 
-    private func carryOut(_ read: PageRead, _ shard: Int) {
+    /// Reads what is wanted; without a descriptor or memory for that it is tried again until there is, for what is not asked
+    /// for is not lost. Returns false when the thread is to end instead.
+    private func carryOut(_ read: PageRead, _ shard: Int) -> Bool {
+        var hasWarned = false
+        while let shortage = self.readOnce(read, shard) {
+            if !hasWarned { self.logger.warning("messages on disk wait, they cannot be read now: \(shortage)") }
+            hasWarned = true
+            guard self.worker.pause(milliseconds: ServerLimits.readRetryMilliseconds) else { return false }
+        }
+        return true
+    }
+
+    /// Reads what is wanted and not there yet; returns the shortage that kept something from being read.
+    private func readOnce(_ read: PageRead, _ shard: Int) -> ReadProblem? {
         for isScratch in [false, true] {
-            let numbers = read.wanted.indices.filter { read.wanted[$0].isScratch == isScratch }
+            let numbers = read.wanted.indices.filter { read.wanted[$0].isScratch == isScratch && !read.isFound($0) }
             guard !numbers.isEmpty else { continue }
             let places = numbers.map { RecordPlace(position: read.wanted[$0].position, size: read.wanted[$0].size) }
             let found = { (index: Int, payload: UnsafeRawBufferPointer) in read.found(numbers[index], payload) }
@@ -78,8 +91,10 @@ final class Pager: Sendable {
                 isScratch
                 ? self.scratch[shard].read(places, allocate: read.allocate, found: found)
                 : self.log.read(places, allocate: read.allocate, found: found)
-            read.problem = read.problem ?? problem
+            if let problem, problem.isShortage { return problem }
+            read.problem = read.problem ?? problem?.description
         }
+        return nil
     }
 
     /// Writes; returns why it failed, if it did.

@@ -8,6 +8,8 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
         case system(Int32)
         /// The file system is full; the same call may succeed later.
         case noSpace
+        /// The system has no file descriptor or memory to spare; the same call may succeed later.
+        case shortage
         /// There is no such file.
         case missing
         /// There is such a file already.

@@ -120,6 +120,7 @@ enum SystemCall {
         let text = String(cString: strerror(code))
         return switch code {
         case ENOSPC, EDQUOT: StoreError(.noSpace, operation, path, text)
+        case EMFILE, ENFILE, ENOMEM, EAGAIN: StoreError(.shortage, operation, path, text)
         case ENOENT: StoreError(.missing, operation, path, text)
         case EEXIST: StoreError(.exists, operation, path, text)
         default: StoreError(.system(code), operation, path, text)

@@ -65,7 +65,7 @@ public final class LogReader: @unchecked Sendable {
         _ places: [RecordPlace],
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         found: (Int, UnsafeRawBufferPointer) -> Void
-    ) -> String? {
+    ) -> ReadProblem? {
         self.reader.read(
             places,
             allocate: allocate,

@@ -12,6 +12,19 @@ public struct RecordPlace: Sendable {
     }
 }
 
+/// What kept a record from being read.
+public struct ReadProblem: Sendable, CustomStringConvertible {
+    /// In words, with the file.
+    public let description: String
+    /// Whether the disk was not asked for all of them, for want of a file descriptor or memory: it is worth another try.
+    public let isShortage: Bool
+
+    init(_ description: String, isShortage: Bool = false) {
+        self.description = description
+        self.isShortage = isShortage
+    }
+}
+
 /// Where octets of a position are found.
 struct RecordSource {
     let file: any StoreFile
@@ -29,21 +42,22 @@ struct RecordReader {
     /// Octets between two records that are rather read than skipped.
     private static let gapBytes: UInt64 = 16 << 10
 
-    /// Reads records; returns what is wrong with the first one that is not there or damaged.
+    /// Reads records; returns a shortage if there was one, otherwise what is wrong with the first one that is not there or
+    /// damaged.
     func read(
         _ places: [RecordPlace],
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         source: (UInt64) throws(StoreError) -> RecordSource?,
         found: (Int, UnsafeRawBufferPointer) -> Void
-    ) -> String? {
-        var problem: String?
+    ) -> ReadProblem? {
+        var problem: ReadProblem?
         var index = 0
         while index < places.count {
             let first = index
             let start = places[first].position
             do throws(StoreError) {
                 guard let source = try source(start) else {
-                    problem = problem ?? "no file holds position \(start)"
+                    problem = problem ?? ReadProblem("no file holds position \(start)")
                     index += 1
                     continue
                 }
@@ -70,11 +84,17 @@ struct RecordReader {
                     } else {
                         problem =
                             problem
-                            ?? "\(source.file.path) is damaged at octet \(source.offset + UInt64(offset))"
+                            ?? ReadProblem(
+                                "\(source.file.path) is damaged at octet \(source.offset + UInt64(offset))"
+                            )
                     }
                 }
             } catch {
-                problem = problem ?? "\(error)"
+                if error.reason == .shortage {
+                    problem = ReadProblem("\(error)", isShortage: true)
+                } else {
+                    problem = problem ?? ReadProblem("\(error)")
+                }
                 index = max(index, first + 1)
             }
         }

@@ -59,7 +59,7 @@ public final class ScratchFiles: @unchecked Sendable {
         _ places: [RecordPlace],
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         found: (Int, UnsafeRawBufferPointer) -> Void
-    ) -> String? {
+    ) -> ReadProblem? {
         self.reader.read(
             places,
             allocate: allocate,

@@ -4,7 +4,7 @@ import Testing
 /// Reading records of a log back by their positions.
 @Suite struct LogReaderTests {
     /// Reads records; returns the payloads that were found, and what was wrong.
-    private func read(_ reader: LogReader, _ places: [RecordPlace]) -> ([Int: [UInt8]], String?) {
+    private func read(_ reader: LogReader, _ places: [RecordPlace]) -> ([Int: [UInt8]], ReadProblem?) {
         var found: [Int: [UInt8]] = [:]
         var buffers: [UnsafeMutableRawBufferPointer] = []
         defer { for buffer in buffers { buffer.deallocate() } }
@@ -65,7 +65,24 @@ import Testing
         )
         #expect(found[0] == nil)
         #expect(found[1] == records[1].payload)
-        #expect(problem?.contains("damaged") == true)
+        #expect(problem?.description.contains("damaged") == true)
+    }
+
+    /// Too many open files are no damage: what was not asked for is asked for again.
+    @Test(arguments: [SimulatedFileSystem.Kind.open, .read])
+    func aShortageIsToldApartFromDamage(_ kind: SimulatedFileSystem.Kind) throws {
+        let bench = try LogWorkbench()
+        let records = try bench.commitEach(2500, 2000)
+        let reader = LogReader(of: bench.log)
+        bench.disk.fail(kind, error: 24)
+        let (found, problem) = self.read(reader, self.places(records))
+        #expect(found[0] == nil)
+        #expect(problem?.isShortage == true)
+        let (again, none) = self.read(reader, self.places(records))
+        #expect(again[0] == records[0].payload && again[1] == records[1].payload)
+        #expect(none == nil)
+        bench.disk.fail(.read)
+        #expect(self.read(reader, self.places(records)).1?.isShortage == false)
     }
 }
 
