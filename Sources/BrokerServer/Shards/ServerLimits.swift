@@ -43,6 +43,8 @@ enum ServerLimits {
 
     /// Blocks of output written in one turn before other sockets of the loop are looked at again.
     static let outputsPerTurn = 64
+    /// Time for sockets between two pieces of what takes long.
+    static let pauseBetweenPieces = TimeAmount.milliseconds(1)
     /// Shortest time between two wake-ups for timers.
     ///
     /// Messages leave on time to a millisecond; only deadlines that are there wake a loop.

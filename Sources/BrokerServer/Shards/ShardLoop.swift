@@ -36,6 +36,8 @@ final class ShardLoop {
     private var isInTurn = false
     private var hasNewInput = false
     private var isContinuationScheduled = false
+    /// The turn goes on with what an earlier one has left.
+    private var isContinuing = false
     private var timer: NIOScheduledCallback?
     private var timerDeadline = BrokerInstant(nanoseconds: .max)
     private var nextWallClockReading = BrokerInstant(nanoseconds: 0)
@@ -360,16 +362,28 @@ final class ShardLoop {
         }
     }
 
+    /// Goes on in another turn.
+    ///
+    /// The event loop runs what it is told to until there is no more of it, and only then looks at its sockets. So what goes
+    /// on and on in pieces is put off by a moment that it can use for them.
     private func scheduleContinuation() {
         guard !self.isContinuationScheduled else { return }
         self.isContinuationScheduled = true
-        self.eventLoop.assumeIsolated().execute {
-            self.isContinuationScheduled = false
-            if self.shard.hasPendingWork {
-                self.shard.continueWork(now: self.now)
-            }
-            self.runTurn()
+        if self.isContinuing && self.shard.hasPendingWork {
+            self.eventLoop.assumeIsolated().scheduleTask(in: ServerLimits.pauseBetweenPieces) { self.continueTurn() }
+        } else {
+            self.eventLoop.assumeIsolated().execute { self.continueTurn() }
         }
+    }
+
+    private func continueTurn() {
+        self.isContinuationScheduled = false
+        self.isContinuing = true
+        if self.shard.hasPendingWork {
+            self.shard.continueWork(now: self.now)
+        }
+        self.runTurn()
+        self.isContinuing = false
     }
 
     // MARK: Time
