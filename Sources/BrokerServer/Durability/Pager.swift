@@ -68,8 +68,9 @@ final class Pager: Sendable {
         self.worker.stop()
     }
 
-    /// Reads what is wanted; without a descriptor or memory for that it is tried again until there is, for what is not asked
-    /// for is not lost. Returns false when the thread is to end instead.
+    /// Reads what is wanted; returns false when the thread is to end instead.
+    ///
+    /// Without a descriptor or memory for that it is tried again until there is: what the disk was not asked for is not lost.
     private func carryOut(_ read: PageRead, _ shard: Int) -> Bool {
         var hasWarned = false
         while let shortage = self.readOnce(read, shard) {

@@ -74,7 +74,9 @@ public final class DiskWorker: Sendable {
         self.line.add(work, isRead: isRead)
     }
 
-    /// Has the thread wait before it tries something again; false when it is to end instead. Only for work under way.
+    /// Has the thread wait before it tries something again; false when it is to end instead.
+    ///
+    /// Only for work under way.
     public func pause(milliseconds: UInt64) -> Bool {
         self.line.pause(milliseconds: milliseconds)
     }
