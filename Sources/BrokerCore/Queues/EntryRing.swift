@@ -72,7 +72,8 @@ struct EntryRing: ~Copyable {
     private var tail: Block?
     private var tailEnd: Block?
     private(set) var count = 0
-    private let memory: MemoryCount?
+    /// Where the memory of the queue's messages is counted.
+    let memory: MemoryCount?
 
     /// A ring whose memory is counted somewhere, or nowhere.
     init(counting memory: MemoryCount? = nil) {

@@ -14,10 +14,21 @@ final class MessageGroup {
     /// Messages that came back and wait before they are delivered again; nothing of the group is delivered meanwhile.
     var waiting = 0
     /// Ready messages of the group that could not be delivered when it was their turn, in order.
-    var held = OrderedEntries()
+    var held: OrderedEntries
+    private let memory: MemoryCount?
 
-    init(_ key: [UInt8]) {
+    /// Octets of a group besides its key, about: itself, and where it is found.
+    private static let overheadBytes = 192
+
+    init(_ key: [UInt8], counting memory: MemoryCount?) {
         self.key = key
+        self.held = OrderedEntries(counting: memory)
+        self.memory = memory
+        memory?.add(Self.overheadBytes + key.count)
+    }
+
+    deinit {
+        self.memory?.remove(Self.overheadBytes + self.key.count)
     }
 
     /// Nothing would be forgotten with it.
@@ -104,9 +115,12 @@ struct MessageGroups: ~Copyable {
     /// The groups of held messages that have a deadline, by place.
     private var timed: [UInt64: (group: MessageGroup, order: UInt64)] = [:]
 
-    /// Makes a table without groups.
-    init(header: ShortString) {
+    private let memory: MemoryCount?
+
+    /// Makes a table without groups; the memory of those to come is counted somewhere, or nowhere.
+    init(header: ShortString, counting memory: MemoryCount? = nil) {
         self.header = header
+        self.memory = memory
     }
 
     /// The number of groups that cost memory.
@@ -116,7 +130,7 @@ struct MessageGroups: ~Copyable {
     mutating func group(of message: MessageView) -> MessageGroup? {
         guard let key = self.key(of: message) else { return nil }
         if let group = self.groups[key] { return group }
-        let group = MessageGroup(key)
+        let group = MessageGroup(key, counting: self.memory)
         self.groups[key] = group
         return group
     }

@@ -15,10 +15,17 @@ struct PlacedRing: ~Copyable {
     /// The number of elements.
     private(set) var count = 0
 
-    /// Makes an empty ring without memory.
-    init() {}
+    private let memory: MemoryCount?
+
+    private static let blockBytes = Self.blockCapacity * MemoryLayout<Element>.stride
+
+    /// Makes an empty ring, whose memory is counted somewhere, or nowhere.
+    init(counting memory: MemoryCount? = nil) {
+        self.memory = memory
+    }
 
     deinit {
+        self.memory?.remove(self.blocks.count * Self.blockBytes)
         for block in self.blocks {
             block.deallocate()
         }
@@ -31,6 +38,7 @@ struct PlacedRing: ~Copyable {
         let index = self.head + self.count
         if index == self.blocks.count * Self.blockCapacity {
             self.blocks.append(.allocate(capacity: Self.blockCapacity))
+            self.memory?.add(Self.blockBytes)
         }
         (self.blocks[index / Self.blockCapacity] + index % Self.blockCapacity).initialize(to: element)
         self.count += 1
@@ -51,6 +59,7 @@ struct PlacedRing: ~Copyable {
         self.count -= 1
         if self.head == Self.blockCapacity {
             self.blocks.removeFirst().deallocate()
+            self.memory?.remove(Self.blockBytes)
             self.head = 0
         } else if self.count == 0 {
             // The block is filled anew: what comes and goes one by one needs no other.

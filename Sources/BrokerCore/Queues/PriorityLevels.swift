@@ -8,10 +8,17 @@
 /// A level costs memory from its first message on.
 struct PriorityLevels: ~Copyable {
     private struct Level: ~Copyable {
-        var ring = PlacedRing()
+        var ring: PlacedRing
         /// Elements of the ring whose messages left before their turn; the first one is none.
         var holes = 0
-        var returned = OrderedEntries()
+        var returned: OrderedEntries
+        private let memory: MemoryCount?
+
+        init(counting memory: MemoryCount?) {
+            self.ring = PlacedRing(counting: memory)
+            self.returned = OrderedEntries(counting: memory)
+            self.memory = memory
+        }
 
         var isEmpty: Bool { self.ring.isEmpty && self.returned.isEmpty }
 
@@ -66,7 +73,7 @@ struct PriorityLevels: ~Copyable {
         }
 
         private mutating func closeUp() {
-            var closed = PlacedRing()
+            var closed = PlacedRing(counting: self.memory)
             while !self.ring.isEmpty {
                 let element = self.ring.removeFirst()
                 if !element.entry.isHole {
@@ -90,9 +97,12 @@ struct PriorityLevels: ~Copyable {
     /// Messages of all levels.
     private(set) var count = 0
 
-    /// Makes empty levels from 0 to `highest`.
-    init(highest: UInt8) {
+    private let memory: MemoryCount?
+
+    /// Makes empty levels from 0 to `highest`, whose memory is counted somewhere, or nowhere.
+    init(highest: UInt8, counting memory: MemoryCount? = nil) {
         self.highest = highest
+        self.memory = memory
         self.levelCount = Int(highest) + 1
         self.levels = .allocate(capacity: self.levelCount)
         self.levels.initialize(repeating: nil, count: self.levelCount)
@@ -200,7 +210,7 @@ struct PriorityLevels: ~Copyable {
         self.setOccupied(index, true)
         if let level = self.levels[index] { return level }
         let level = UnsafeMutablePointer<Level>.allocate(capacity: 1)
-        level.initialize(to: Level())
+        level.initialize(to: Level(counting: self.memory))
         self.levels[index] = level
         return level
     }

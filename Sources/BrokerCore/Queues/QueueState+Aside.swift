@@ -6,7 +6,7 @@ extension QueueState {
     mutating func makeLevels(_ highest: UInt8?) {
         guard let highest else { return }
         let levels = UnsafeMutablePointer<PriorityLevels>.allocate(capacity: 1)
-        levels.initialize(to: PriorityLevels(highest: highest))
+        levels.initialize(to: PriorityLevels(highest: highest, counting: self.ready.memory))
         self.levels = levels
     }
 
@@ -62,7 +62,7 @@ extension QueueState {
         self.groups = nil
         guard let header else { return }
         let groups = UnsafeMutablePointer<MessageGroups>.allocate(capacity: 1)
-        groups.initialize(to: MessageGroups(header: header))
+        groups.initialize(to: MessageGroups(header: header, counting: self.ready.memory))
         self.groups = groups
     }
 
@@ -107,7 +107,7 @@ extension QueueState {
     mutating func makeWithheld() -> UnsafeMutablePointer<WithheldMessages> {
         if let withheld = self.withheld { return withheld }
         let withheld = UnsafeMutablePointer<WithheldMessages>.allocate(capacity: 1)
-        withheld.initialize(to: WithheldMessages())
+        withheld.initialize(to: WithheldMessages(counting: self.ready.memory))
         self.withheld = withheld
         return withheld
     }

@@ -17,11 +17,11 @@ struct QueueState: ~Copyable {
     /// The policies that had a part in ``settings``.
     var policies = MatchedPolicies()
 
-    var ready = EntryRing()
+    var ready: EntryRing
     var headSequence: UInt64 = 0
     /// Holes in ``ready``.
     private(set) var holes = 0
-    var requeued = OrderedEntries()
+    var requeued: OrderedEntries
     /// All ready messages of a queue with priorities, which has no others; nil for queues without.
     var levels: UnsafeMutablePointer<PriorityLevels>?
     /// Ready messages that are not in ``ready``.
@@ -37,7 +37,7 @@ struct QueueState: ~Copyable {
     /// The least loaded consumer gets the next message.
     var isFair: Bool
     /// Dead messages that have not arrived where dead letters go.
-    var dying = OrderedEntries()
+    var dying: OrderedEntries
     /// Messages handed out and not settled.
     var unacknowledged = 0
 
@@ -89,7 +89,11 @@ struct QueueState: ~Copyable {
     /// When this place is the next to be delivered more is read ahead.
     var loadTrigger: UInt64 = .max
 
-    init(info: QueueInfo, isLogged: Bool) {
+    /// A queue, whose memory is counted somewhere.
+    init(info: QueueInfo, isLogged: Bool, counting memory: MemoryCount) {
+        self.ready = EntryRing(counting: memory)
+        self.requeued = OrderedEntries(counting: memory)
+        self.dying = OrderedEntries(counting: memory)
         self.isLogged = isLogged
         self.info = info
         self.address = info.address

@@ -12,9 +12,13 @@ extension Shard {
         }
         assert(self.queues[slot] == nil, "two queues in one place")
         let queue = UnsafeMutablePointer<QueueState>.allocate(capacity: 1)
-        queue.initialize(to: QueueState(info: info, isLogged: self.log.isOn && info.durableID != 0))
-        queue.pointee.ready = EntryRing(counting: self.ringMemory)
-        queue.pointee.requeued = OrderedEntries(counting: self.ringMemory)
+        queue.initialize(
+            to: QueueState(
+                info: info,
+                isLogged: self.log.isOn && info.durableID != 0,
+                counting: self.ringMemory
+            )
+        )
         self.queues[slot] = queue
         self.matchPolicies(queue)
         self.noteUse(queue)

@@ -125,16 +125,7 @@ struct SparseRing<Value>: ~Copyable {
 
     @inline(never)
     private func searchIndex(of key: UInt64) -> Int? {
-        var low = 0
-        var high = self.span
-        while low < high {
-            let middle = (low + high) / 2
-            if self.element(middle).pointee.key < key {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
+        let low = self.lowerBound(of: key)
         guard low < self.span else { return nil }
         let element = self.element(low)
         return element.pointee.key == key && element.pointee.isPresent ? low : nil
@@ -225,6 +216,17 @@ struct SparseRing<Value>: ~Copyable {
     ///
     /// Returns the first key that it did not want, to go on with; nil when it has had all.
     func forEach(from key: UInt64, _ body: (UInt64, Value) -> Bool) -> UInt64? {
+        for index in self.lowerBound(of: key)..<self.span {
+            let element = self.element(index)
+            if element.pointee.isPresent, !body(element.pointee.key, element.pointee.value) {
+                return element.pointee.key
+            }
+        }
+        return nil
+    }
+
+    /// Where the first element stands whose key is not below another.
+    private func lowerBound(of key: UInt64) -> Int {
         var low = 0
         var high = self.span
         while low < high {
@@ -235,14 +237,7 @@ struct SparseRing<Value>: ~Copyable {
                 high = middle
             }
         }
-        while low < self.span {
-            let element = self.element(low)
-            if element.pointee.isPresent, !body(element.pointee.key, element.pointee.value) {
-                return element.pointee.key
-            }
-            low += 1
-        }
-        return nil
+        return low
     }
 
     /// Calls `body` for each value in ascending order of keys.

@@ -17,8 +17,16 @@ struct WithheldMessages: ~Copyable {
     /// When the shard's timer looks here next.
     var timer: BrokerInstant?
 
-    /// Makes an empty set.
-    init() {}
+    private let memory: MemoryCount?
+
+    /// Makes an empty set, whose memory is counted somewhere, or nowhere.
+    init(counting memory: MemoryCount? = nil) {
+        self.memory = memory
+    }
+
+    deinit {
+        self.memory?.remove(self.heap.count * MemoryLayout<Element>.stride)
+    }
 
     /// The number of messages.
     var count: Int { self.heap.count }
@@ -29,6 +37,7 @@ struct WithheldMessages: ~Copyable {
     /// Adds a message.
     mutating func insert(_ element: Element) {
         self.heap.append(element)
+        self.memory?.add(MemoryLayout<Element>.stride)
         var child = self.heap.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
@@ -47,6 +56,7 @@ struct WithheldMessages: ~Copyable {
     /// Removes the first message.
     mutating func popFirst() -> Element? {
         guard let first = self.heap.first, let last = self.heap.popLast() else { return nil }
+        self.memory?.remove(MemoryLayout<Element>.stride)
         guard !self.heap.isEmpty else {
             // What a storm of failures took is not kept.
             self.heap = []
