@@ -3,16 +3,16 @@
 import random
 import signal
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 
-from amqp import Channel, Closed, Connection
+from amqp import Channel
 from clients import open_channel, use
 from confirms import Confirms
 from martlet import Martlet
 from rounds import LIMIT, ROUNDS, SEED, tell
 from scenarios import scenario
+from untilkilled import UntilKilled
 
 _LATE, _POISON = "durability.delayed", "durability.poison"
 _QUEUES = {_LATE: {}, _POISON: {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}}
@@ -22,10 +22,11 @@ _WINDOW = 60
 _EARLY = 0.02
 
 
-class _Load:
+class _Load(UntilKilled):
     """Publishes messages with delays, and gives back whatever comes from the other queue, at once."""
 
     def __init__(self, first: int, chance: random.Random) -> None:
+        super().__init__()
         self.next, self._random = first, chance
         #: When each confirmed message may come.
         self.due: dict[int, float] = {}
@@ -34,34 +35,7 @@ class _Load:
         self.proof = 0.0
         #: When which count was seen of each message that came back.
         self.seen: dict[int, list[tuple[float, int]]] = defaultdict(list)
-        self._is_ending = threading.Event()
-        self._problems: list[BaseException] = []
-        self._threads = [
-            threading.Thread(target=self._run, args=(work,), daemon=True) for work in (self._publish, self._give_back)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def kill(self, martlet: Martlet) -> float:
-        """Kills the broker, waits until what it had sent is read, and returns the time of the kill."""
-        self._is_ending.set()
-        moment = time.monotonic()
-        assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
-        for thread in self._threads:
-            thread.join(20)
-        assert not self._problems, self._problems
-        return moment
-
-    def _run(self, work) -> None:
-        try:
-            connection = Connection(time.monotonic() + 60)
-            connection.log_in()
-            work(connection.channel())
-        except Closed as problem:
-            if not self._is_ending.is_set():
-                self._problems.append(problem)
-        except BaseException as problem:
-            self._problems.append(problem)
+        self.start(self._publish, self._give_back)
 
     def _publish(self, channel: Channel) -> None:
         channel.rpc("confirm.select")

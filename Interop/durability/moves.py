@@ -4,17 +4,17 @@ import os
 import random
 import signal
 import tempfile
-import threading
 import time
 from collections import Counter
 
-from amqp import Channel, Closed, Connection
+from amqp import Channel
 from clients import open_channel, use
 from confirms import Confirms
 from disk import Disk
 from martlet import Martlet
 from rounds import LIMIT, ROUNDS, SEED, tell
 from scenarios import eventually, scenario
+from untilkilled import UntilKilled
 
 _WORK, _LATE, _DEAD = "durability.work", "durability.late", "durability.dead"
 _TO_DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": _DEAD}
@@ -22,38 +22,16 @@ _QUEUES = {_WORK: _TO_DEAD, _LATE: _TO_DEAD | {"x-message-ttl": 60}, _DEAD: {}}
 _WINDOW = 60
 
 
-class _Load:
+class _Load(UntilKilled):
     """Publishes to both queues, and acknowledges or rejects what comes from one of them."""
 
     def __init__(self, first: int) -> None:
+        super().__init__()
         self.next = first
         self.confirmed: set[int] = set()
         self.acknowledged: set[int] = set()
         self.rejected: set[int] = set()
-        self._is_ending = threading.Event()
-        self._problems: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._run, args=(work,), daemon=True) for work in (self._publish, self._consume)]
-        for thread in self._threads:
-            thread.start()
-
-    def kill(self, martlet: Martlet) -> None:
-        """Kills the broker and waits until what it had sent is read."""
-        self._is_ending.set()
-        assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
-        for thread in self._threads:
-            thread.join(20)
-        assert not self._problems, self._problems
-
-    def _run(self, work) -> None:
-        try:
-            connection = Connection(time.monotonic() + 60)
-            connection.log_in()
-            work(connection.channel())
-        except Closed as problem:
-            if not self._is_ending.is_set():
-                self._problems.append(problem)
-        except BaseException as problem:
-            self._problems.append(problem)
+        self.start(self._publish, self._consume)
 
     def _publish(self, channel: Channel) -> None:
         channel.rpc("confirm.select")
