@@ -78,7 +78,11 @@ class Side:
         self.sessions[index].publish(body, exchange=exchange, key=key, mandatory=mandatory, **values)
 
     def reopen(self, index):
-        """A new connection with a new channel in place of one that ended."""
+        """A new connection with a new channel in place of one that ended; in order, so that its exclusive queues are gone."""
+        try:
+            self.sessions[index].connection.rpc("connection.close", reply_code=200, reply_text="done")
+        except (OSError, Closed, Silence):
+            pass  # It has ended already.
         self.sessions[index].connection.drop()
         self.sessions[index] = connect(self.host, self.port).channel()
         self.cancels[index] = set()

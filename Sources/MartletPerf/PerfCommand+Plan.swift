@@ -139,9 +139,12 @@ extension PerfCommand {
         }
         if let idle = self.load.idle {
             try Self.check("idle", idle, in: 1...PerfLimits.publishers)
+            guard !self.load.idleQueues else { throw ValidationError("--idle excludes --idle-queues.") }
         }
         if let hold = self.load.hold {
-            guard self.load.idle != nil else { throw ValidationError("--hold belongs to --idle.") }
+            guard self.load.idle != nil || self.load.idleQueues else {
+                throw ValidationError("--hold belongs to --idle and --idle-queues.")
+            }
             try Self.check("hold", hold, in: 0...1_000_000)
         }
         plan.rate = self.load.rate

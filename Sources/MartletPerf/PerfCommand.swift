@@ -31,6 +31,9 @@ public struct PerfCommand: AsyncParsableCommand {
                     --max-inflight 20000
               Memory per idle connection
                 martlet perf --idle 2000 --hold 5 --server-pid PID
+              Memory per idle queue, and seconds until all are declared and bound
+                martlet perf --idle-queues --queues 10000 --exchange direct --durable \\
+                    --server-pid PID
 
             EXIT CODES
               0  all went well
@@ -78,8 +81,8 @@ public struct PerfCommand: AsyncParsableCommand {
         let outcome: (text: String, code: Int32)
         do throws(PerfFailure) {
             try OpenFiles.allow(plan.publishers + plan.consumers + (self.load.idle ?? 0))
-            if let idle = self.load.idle {
-                outcome = try await self.runIdle(idle, plan: plan, show: show, isInterrupted: isInterrupted)
+            if let held = self.load.idle.map(IdleRunner.Held.connections) ?? (self.load.idleQueues ? .queues : nil) {
+                outcome = try await self.runIdle(held, plan: plan, show: show, isInterrupted: isInterrupted)
             } else {
                 outcome = try await self.runLoad(plan, show: show, isInterrupted: isInterrupted)
             }
@@ -113,17 +116,15 @@ public struct PerfCommand: AsyncParsableCommand {
     }
 
     private func runIdle(
-        _ connections: Int,
+        _ held: IdleRunner.Held,
         plan: LoadPlan,
         show: @escaping @Sendable (String) -> Void,
         isInterrupted: @escaping @Sendable () -> Bool
     ) async throws(PerfFailure) -> (text: String, code: Int32) {
         let report = try await IdleRunner(
-            server: plan.server,
-            connections: connections,
+            plan: plan,
+            held: held,
             holdNanoseconds: UInt64((self.load.hold ?? 5) * 1e9),
-            threads: plan.threads,
-            serverPIDs: plan.serverPIDs,
             show: show,
             isInterrupted: isInterrupted
         ).run()

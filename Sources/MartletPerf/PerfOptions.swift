@@ -112,7 +112,10 @@ public struct PerfLoadOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Only open so many connections and hold them.", valueName: "connections"))
     var idle: Int?
 
-    @Option(help: ArgumentHelp("Seconds to hold idle connections. (default: 5)", valueName: "seconds"))
+    @Flag(help: "Only declare the queues, with their bindings, and hold them.")
+    var idleQueues = false
+
+    @Option(help: ArgumentHelp("Seconds to hold what is idle. (default: 5)", valueName: "seconds"))
     var hold: Double?
 
     @Option(help: ArgumentHelp("Commit an error, to see the checks find it.", visibility: .hidden))

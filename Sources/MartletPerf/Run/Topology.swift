@@ -3,7 +3,7 @@ import AMQPProtocol
 /// Declares the queues and bindings of a run and removes them afterwards.
 struct Topology: Sendable {
     /// Declarations sent before waiting for answers.
-    private static let pipeline = 256
+    private static let pipeline = 1_000
 
     let plan: LoadPlan
     let connection: ConnectionHandle
@@ -11,6 +11,11 @@ struct Topology: Sendable {
     /// Declares everything, after removing what an earlier run under this prefix may have left.
     func declare() async throws(PerfFailure) {
         try await self.remove()
+        try await self.make()
+    }
+
+    /// Declares everything.
+    func make() async throws(PerfFailure) {
         if !self.plan.exchangeName.isEmpty {
             try await self.connection.call(
                 ExchangeDeclare(

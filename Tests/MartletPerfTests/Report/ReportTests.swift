@@ -225,4 +225,28 @@ import Testing
         #expect(report.errors.lost == 0)
         #expect(report.exitCode == 2)
     }
+
+    @Test(arguments: [
+        (IdleRunner.Held.connections(2000), "2,000 connections open", "connection", ", 0 connections lost"),
+        (.queues, "10,000 queues declared and bound", "queue", ""),
+    ])
+    func tellsWhatIdleOnesCost(held: IdleRunner.Held, opened: String, what: String, loss: String) {
+        var plan = LoadPlan()
+        plan.queues = 10_000
+        var report = IdleReport(held, plan: plan, openSeconds: 2)
+        report.server = .init(product: "Broker", version: "1.0")
+        report.heldSeconds = 1
+        let count: UInt64 = what == "queue" ? 10_000 : 2000
+        report.usage = .init(
+            cpuSeconds: 0.5,
+            residentStart: 1 << 20,
+            residentEnd: (1 << 20) + 1536 * count,
+            residentPeak: 1 << 30
+        )
+        #expect(report.table.contains("opened       \(opened) in 2.00 s, \(NumberText.rate(Double(count) / 2))\n"))
+        #expect(report.table.contains("held         1.0 s\(loss)\n"))
+        #expect(report.table.contains(", 1.50 KiB per \(what), 0.50 s of CPU while held"))
+        #expect(report.json.contains("\"\(what)s\":\(count),"))
+        #expect(report.json.contains("\"bytes_per_\(what)\":1536,"))
+    }
 }
