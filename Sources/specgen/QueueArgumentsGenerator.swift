@@ -31,7 +31,7 @@ enum QueueArgumentsGenerator {
                 case .version: row.minimum != nil && row.maximum != nil
                 case .choice: row.choiceType != nil && row.choices?.isEmpty == false && row.unknownChoice != nil
                 case .name: (row.needs == nil) == (row.needsText == nil)
-                case .boolean, .lenientInteger, .anything: true
+                case .boolean, .lenientBoolean, .lenientInteger, .anything: true
                 }
             guard isComplete, row.field != nil || row.check == .anything else {
                 throw SpecError("\(row.name) lacks what its check needs")
@@ -113,7 +113,7 @@ enum QueueArgumentsGenerator {
         case .choice:
             ".choice([" + (row.choices ?? []).map { "\"\($0)\"" }.joined(separator: ", ")
                 + "], unknown: \(self.literal(row.unknownChoice ?? "")))"
-        case .lenientInteger, .anything: ".anything"
+        case .lenientBoolean, .lenientInteger, .anything: ".anything"
         }
     }
 
@@ -200,7 +200,7 @@ enum QueueArgumentsGenerator {
     private static func type(of row: QueueArgumentRow) -> String {
         switch row.check {
         case .integer, .version: "\(self.integerType(of: row))?"
-        case .boolean: "Bool = false"
+        case .boolean, .lenientBoolean: "Bool = false"
         case .name: "ShortString?"
         case .choice: (row.choiceType ?? "") + (row.default.map { " = .\(SwiftName.member($0))" } ?? "?")
         case .lenientInteger: "Int64?"
@@ -213,7 +213,7 @@ enum QueueArgumentsGenerator {
         return switch row.check {
         case .integer, .version:
             "self.\(field) = value.integerValue.flatMap { \(self.integerType(of: row))(exactly: $0) }"
-        case .boolean: "self.\(field) = value.booleanValue ?? false"
+        case .boolean, .lenientBoolean: "self.\(field) = value.booleanValue ?? false"
         case .name: "self.\(field) = value.stringValue.flatMap { ShortString($0) }"
         case .choice:
             "self.\(field) = value.stringValue.flatMap { \(row.choiceType ?? "")($0) }"
@@ -233,7 +233,7 @@ private struct QueueArgumentFile: Decodable {
 private struct QueueArgumentRow: Decodable {
     /// What a value must be.
     enum Check: String, Decodable {
-        case integer, lenientInteger, version, boolean, name, choice, anything
+        case integer, lenientInteger, version, boolean, lenientBoolean, name, choice, anything
     }
 
     var name: String

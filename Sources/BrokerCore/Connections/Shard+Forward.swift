@@ -34,7 +34,8 @@ extension Shard {
                     continue
                 }
                 if queue.pointee.hasFeatures || isTimed {
-                    self.admit(queue, self.store.record(slot).view, flags, timeToLive: time, &isRejected)
+                    let view = self.store.record(slot).view
+                    isKept = self.admit(queue, view, flags, timeToLive: time, &isRejected) || isKept
                     continue
                 }
                 if queue.pointee.isLogged && flags.contains(.persistent) {

@@ -158,7 +158,8 @@ extension Shard {
                 }
                 continue
             }
-            self.admit(queue, message, flags, timeToLive: time, &isRejected)
+            // Whoever waits for the log waits for what stands in it already, too.
+            _ = self.admit(queue, message, flags, timeToLive: time, &isRejected)
         }
         let location = self.log.places.isEmpty ? nil : self.logMessage(message, flags)
         guard !self.admitted.isEmpty else { return isRejected }

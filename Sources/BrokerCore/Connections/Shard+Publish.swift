@@ -74,6 +74,10 @@ extension Shard {
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
         let flags = message.flags
+        if queue.pointee.unique != nil && self.isDuplicate(queue, message.view, flags) {
+            self.settleDuplicate(queue, flags, on: channel)
+            return false
+        }
         if queue.pointee.hasFeatures && self.refuses(queue, bodySize: message.bodySize) {
             self.dropRefused(queue, message.view, flags)
             self.rejectPublish(channel)

@@ -21,6 +21,7 @@ extension Shard {
         _ delivery: ConsumerState.Delivery,
         _ reason: DeathReason
     ) {
+        queue.pointee.unique?.remove(delivery.sequence)
         guard queue.pointee.settings.deadLetterExchange != nil else {
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)

@@ -49,6 +49,11 @@ struct RecoveredQueue {
         var retryAtMilliseconds: UInt64 = 0
     }
 
+    /// The ids of live messages, by sequence; only of a queue that takes each message once, or may turn out to be one.
+    private(set) var keys: [UInt64: [UInt8]] = [:]
+    /// Whether ``keys`` has to know of messages.
+    private(set) var wantsKeys = true
+
     /// Settled entries between live ones that are kept whatever the number of live ones.
     private static let keptHoles = 64
 
@@ -76,6 +81,10 @@ struct RecoveredQueue {
     mutating func define(_ definition: DurableQueue) {
         self.definition = definition
         self.needsOctets = definition.arguments["x-group-header"] != nil
+        self.wantsKeys = DeduplicationArguments.isOn(definition.arguments)
+        if !self.wantsKeys {
+            self.keys = [:]
+        }
     }
 
     /// The live messages in order.
@@ -107,9 +116,17 @@ struct RecoveredQueue {
     // MARK: Changing
 
     /// Puts a message in its place; one that is there stays.
-    mutating func insert(_ message: RecoveredMessage, at sequence: UInt64, deadline: UInt64 = 0) {
+    mutating func insert(
+        _ message: RecoveredMessage,
+        at sequence: UInt64,
+        deadline: UInt64 = 0,
+        key: [UInt8]? = nil
+    ) {
         // The reader refuses the one sequence that has none after it.
         self.nextSequence = max(self.nextSequence, sequence + 1)
+        if let key {
+            self.keys[sequence] = key
+        }
         guard let last = self.entries.last, last.sequence >= sequence else {
             self.entries.append(Entry(sequence: sequence, message: message, deadline: deadline))
             self.count += 1
@@ -197,9 +214,10 @@ struct RecoveredQueue {
             let message = self.entries[index].message
         else { return }
         let deadline = self.entries[index].deadline
+        let key = self.keys[record.from]
         self.drop(index)
         self.trim()
-        self.insert(message, at: record.to, deadline: deadline)
+        self.insert(message, at: record.to, deadline: deadline, key: key)
         self.returned[record.to] = Returned(deliveryCount: record.deliveryCount)
     }
 
@@ -207,6 +225,9 @@ struct RecoveredQueue {
         guard self.entries[index].message != nil else { return }
         if !self.returned.isEmpty {
             self.returned[self.entries[index].sequence] = nil
+        }
+        if !self.keys.isEmpty {
+            self.keys[self.entries[index].sequence] = nil
         }
         self.entries[index].message = nil
         self.count -= 1

@@ -143,7 +143,8 @@ public struct RecoveredState: Sendable {
             message = common
             self.change(place.queue) { queue in
                 let message = queue.needsOctets ? record.message(at: nil) : common
-                queue.insert(message, at: place.sequence, deadline: place.deadline)
+                let key = queue.wantsKeys ? record.view.flatMap { UniqueMessages.key(of: $0) } : nil
+                queue.insert(message, at: place.sequence, deadline: place.deadline, key: key)
             }
         }
     }

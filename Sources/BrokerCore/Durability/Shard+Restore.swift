@@ -140,6 +140,9 @@ extension Shard {
             }
             flags.deliveryCount = message.deliveryCount
             let entry = QueueEntry(slot: self.store(message.message, &shared), flags: flags)
+            if let key = recovered.keys[message.sequence] {
+                queue.pointee.unique?.insert(message.sequence, key, isLogged: true)
+            }
             if message.retryAtMilliseconds > self.epochMilliseconds(at: self.now) {
                 if queue.pointee.groups != nil && message.message.position == nil {
                     message.message.withView { view in

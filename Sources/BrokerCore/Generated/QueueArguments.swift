@@ -60,6 +60,8 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
     case groupHeader
     /// Which of the consumers that can take a message gets the next one.
     case dispatch
+    /// Whether a message is ignored while another with its `x-deduplication-header` is in the queue or unacknowledged; what is no truth value is false.
+    case messageDeduplication
 
     /// The name on the wire.
     var name: ShortString {
@@ -92,6 +94,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMax: "x-delayed-retry-max"
         case .groupHeader: "x-group-header"
         case .dispatch: "x-dispatch"
+        case .messageDeduplication: "x-message-deduplication"
         }
     }
 
@@ -128,6 +131,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMax: .integer(0...315360000000, above: "value_too_large")
         case .groupHeader: .name
         case .dispatch: .choice(["round-robin", "least-loaded"], unknown: "invalid_dispatch")
+        case .messageDeduplication: .anything
         }
     }
 
@@ -162,6 +166,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMax: [.classic, .quorum]
         case .groupHeader: [.classic, .quorum]
         case .dispatch: [.classic, .quorum]
+        case .messageDeduplication: [.classic, .quorum]
         }
     }
 
@@ -196,6 +201,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMax: true
         case .groupHeader: true
         case .dispatch: true
+        case .messageDeduplication: false
         }
     }
 
@@ -230,6 +236,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMax: "delayed-retry-max"
         case .groupHeader: "group-header"
         case .dispatch: "dispatch"
+        case .messageDeduplication: nil
         }
     }
 }
@@ -479,6 +486,8 @@ struct QueueArguments: Equatable, Sendable {
     var groupHeader: ShortString?
     /// `x-dispatch`: Which of the consumers that can take a message gets the next one.
     var dispatch: QueueDispatch = .roundRobin
+    /// `x-message-deduplication`: Whether a message is ignored while another with its `x-deduplication-header` is in the queue or unacknowledged; what is no truth value is false.
+    var isUnique: Bool = false
 
     /// What no arguments mean.
     init() {
@@ -516,6 +525,7 @@ struct QueueArguments: Equatable, Sendable {
         case .delayedRetryMax: self.delayedRetryMaxMilliseconds = value.integerValue.flatMap { UInt64(exactly: $0) }
         case .groupHeader: self.groupHeader = value.stringValue.flatMap { ShortString($0) }
         case .dispatch: self.dispatch = value.stringValue.flatMap { QueueDispatch($0) } ?? self.dispatch
+        case .messageDeduplication: self.isUnique = value.booleanValue ?? false
         }
     }
 }

@@ -17,7 +17,7 @@ extension Shard {
     @inline(never)
     func stall(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
         if self.store.isLost(queue.pointee.nextEntry.slot) {
-            self.drop(self.takeNext(queue))
+            self.drop(queue, self.takeNext(queue))
             return true
         }
         self.awaitDisk(queue)
@@ -32,7 +32,8 @@ extension Shard {
     }
 
     /// Lets go of a message that is damaged on disk.
-    func drop(_ delivery: ConsumerState.Delivery) {
+    func drop(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery) {
+        queue.pointee.unique?.remove(delivery.sequence)
         self.store.release(delivery.entry.slot)
     }
 

@@ -14,6 +14,8 @@ final class CondemnedMessages {
     /// The durable number of the queue when the log is told of each, otherwise 0.
     let loggedQueue: UInt64
     let purge: Purge?
+    /// The ids of a queue that takes each message once.
+    let unique: UniqueMessages?
     private var ready: EntryRing
     private var headSequence: UInt64
     private var requeued: OrderedEntries
@@ -29,6 +31,7 @@ final class CondemnedMessages {
     ) {
         self.loggedQueue = isLogged && queue.pointee.isLogged ? queue.pointee.info.durableID : 0
         self.purge = purge
+        self.unique = queue.pointee.unique
         self.headSequence = queue.pointee.headSequence
         self.ready = EntryRing(counting: memory)
         self.requeued = OrderedEntries(counting: memory)
@@ -41,9 +44,14 @@ final class CondemnedMessages {
     }
 
     /// Takes away what a consumer of a queue that goes has not acknowledged.
-    init(outstandingOf consumer: UnsafeMutablePointer<ConsumerState>, counting memory: MemoryCount) {
+    init(
+        outstandingOf consumer: UnsafeMutablePointer<ConsumerState>,
+        of queue: UnsafeMutablePointer<QueueState>,
+        counting memory: MemoryCount
+    ) {
         self.loggedQueue = 0
         self.purge = nil
+        self.unique = queue.pointee.unique
         self.headSequence = 0
         self.ready = EntryRing(counting: memory)
         self.requeued = OrderedEntries(counting: memory)
@@ -96,6 +104,7 @@ extension Shard {
             if condemned.loggedQueue != 0 && delivery.entry.flags.contains(.persistent) {
                 self.noteSettled(condemned.loggedQueue, delivery.sequence)
             }
+            condemned.unique?.remove(delivery.sequence)
             self.store.release(delivery.entry.slot)
             budget -= 1
         }

@@ -60,6 +60,7 @@ extension QueueState {
         self.groups?.deinitialize(count: 1)
         self.groups?.deallocate()
         self.groups = nil
+        self.followsMessages = header != nil || self.unique != nil
         guard let header else { return }
         let groups = UnsafeMutablePointer<MessageGroups>.allocate(capacity: 1)
         groups.initialize(to: MessageGroups(header: header, counting: self.ready.memory))

@@ -30,6 +30,10 @@ struct QueueState: ~Copyable {
     var withheld: UnsafeMutablePointer<WithheldMessages>?
     /// Groups of messages, in a queue that tells them apart.
     var groups: UnsafeMutablePointer<MessageGroups>?
+    /// The ids of its messages, in a queue that takes each once.
+    let unique: UniqueMessages?
+    /// Something is kept of messages until they leave: ``groups`` or ``unique``.
+    var followsMessages = false
     /// How many have come back to a queue that hands them out in that order.
     var returnCount: UInt64 = 0
     /// When the shard looks for acknowledgements that are overdue.
@@ -60,7 +64,7 @@ struct QueueState: ~Copyable {
     /// In the shard's list of queues to dispatch.
     var isTouched = false
 
-    /// Whether ``settings`` ask for more than handing messages on: a deadline or a limit.
+    /// Whether more is asked for than handing messages on: a deadline, a limit, or each message once.
     private(set) var hasFeatures = false
     /// Octets of the bodies of ready messages; kept only while ``QueueSettings/maxLengthBytes`` is set.
     var readyBytes = 0
@@ -101,6 +105,7 @@ struct QueueState: ~Copyable {
         let settings = QueueSettings(info.parsed)
         self.rules = QueueRules.make(settings)
         self.isFair = settings.dispatch == .leastLoaded
+        self.unique = info.parsed.isUnique ? UniqueMessages(counting: memory) : nil
         self.makeGroups(settings.groupHeader)
         self.makeLevels(info.parsed.maxPriority)
         self.updateFeatures()
@@ -134,7 +139,7 @@ struct QueueState: ~Copyable {
 
     /// Call when the settings have changed.
     mutating func updateFeatures() {
-        self.hasFeatures = self.settings.messageTTLMilliseconds != nil || self.settings.isLimited
+        self.hasFeatures = self.settings.messageTTLMilliseconds != nil || self.settings.isLimited || self.unique != nil
     }
 
     /// The place the next message gets.

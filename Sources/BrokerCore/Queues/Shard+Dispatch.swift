@@ -195,6 +195,9 @@ extension Shard {
             )
         }
         if consumer.pointee.noAck {
+            if queue.pointee.followsMessages {
+                queue.pointee.unique?.remove(delivery.sequence)
+            }
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)
         } else {

@@ -47,6 +47,7 @@ extension Shard {
     /// behind whose record ``enqueueAdmitted(_:_:timeToLive:)`` puts it into the queue.
     ///
     /// A queue may have done with a message as soon as it gets it, and that must not be in the log first.
+    /// Returns whether the publisher has to wait for the log though nothing is written: for a duplicate's original.
     @inline(never)
     func admit(
         _ queue: UnsafeMutablePointer<QueueState>,
@@ -54,16 +55,20 @@ extension Shard {
         _ flags: QueueEntry.Flags,
         timeToLive: UInt64,
         _ isRejected: inout Bool
-    ) {
+    ) -> Bool {
+        if queue.pointee.unique != nil && self.isDuplicate(queue, message, flags) {
+            return queue.pointee.isLogged && flags.contains(.persistent)
+        }
         if queue.pointee.hasFeatures && self.refuses(queue, bodySize: message.bodySize) {
             self.dropRefused(queue, message, flags)
             isRejected = true
-            return
+            return false
         }
         if queue.pointee.isLogged && flags.contains(.persistent) {
             self.notePlace(queue, timeToLive: timeToLive)
         }
         self.admitted.append(queue)
+        return false
     }
 
     /// Puts a stored message into the queues that have let it in, with a reference for each.
@@ -110,6 +115,9 @@ extension Shard {
             queue.pointee.ready.append(entry)
         } else {
             self.enqueueByPriority(queue, entry)
+        }
+        if queue.pointee.unique != nil {
+            self.noteUnique(queue, sequence, entry)
         }
         if time == 0 {
             self.deliverOrExpire(queue, sequence)

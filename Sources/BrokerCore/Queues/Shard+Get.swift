@@ -64,6 +64,7 @@ extension Shard {
             queue.pointee.unacknowledged += 1
             self.logDelivered(queue, delivery.sequence, delivery.entry)
         } else {
+            queue.pointee.unique?.remove(delivery.sequence)
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
         }
         let messageCount = UInt32(clamping: queue.pointee.readyCount)

@@ -70,7 +70,7 @@ extension Shard {
                 if self.store.isLost(delivery.entry.slot) {
                     queue.pointee.asideCount -= 1
                     self.noteReady(queue, delivery.entry, -1)
-                    self.drop(delivery)
+                    self.drop(queue, delivery)
                     groups.pointee.pass(group)
                     continue
                 }
@@ -91,7 +91,7 @@ extension Shard {
             guard let delivery = queue.pointee.takeUnseen() else { return nil }
             guard !isLost else {
                 self.noteReady(queue, delivery.entry, -1)
-                self.drop(delivery)
+                self.drop(queue, delivery)
                 continue
             }
             let message = self.store.record(delivery.entry.slot).view

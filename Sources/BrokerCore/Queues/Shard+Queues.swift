@@ -87,7 +87,7 @@ extension Shard {
             guard let consumer else { continue }
             if !consumer.pointee.outstanding.isEmpty {
                 self.condemned.append(
-                    CondemnedMessages(outstandingOf: consumer, counting: self.ringMemory)
+                    CondemnedMessages(outstandingOf: consumer, of: queue, counting: self.ringMemory)
                 )
             }
             // One that was cancelled has been answered; its channel may have given its place to another consumer.

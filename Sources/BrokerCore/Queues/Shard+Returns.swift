@@ -108,6 +108,7 @@ extension Shard {
         }
         queue.pointee.ready.append(delivery.entry)
         self.moveDeadline(queue, delivery, to: sequence)
+        queue.pointee.unique?.move(delivery.sequence, to: sequence)
         if queue.pointee.hasFeatures {
             self.noteReady(queue, delivery.entry, 1)
             self.dropHead(queue)
@@ -189,6 +190,7 @@ extension Shard {
             if isLogged {
                 self.logSettled(queue, element.sequence, element.entry.flags)
             }
+            queue.pointee.unique?.remove(element.sequence)
             self.store.release(element.entry.slot)
             count += 1
         }

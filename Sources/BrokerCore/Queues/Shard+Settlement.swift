@@ -74,7 +74,7 @@ extension Shard {
     ) -> Bool {
         guard let local = channel.pointee.consumers[Int(first.consumer)], !local.pointee.isGlobalLimited,
             local.pointee.queue.shard == self.index, let queue = self.queue(local.pointee.queue),
-            queue.pointee.groups == nil, Int(local.pointee.consumer) < queue.pointee.consumers.count,
+            !queue.pointee.followsMessages, Int(local.pointee.consumer) < queue.pointee.consumers.count,
             let consumer = queue.pointee.consumers[Int(local.pointee.consumer)]
         else { return false }
         var count = 0
@@ -164,8 +164,8 @@ extension Shard {
         queue.pointee.unacknowledged &-= 1
         switch outcome {
         case .acknowledge:
-            if queue.pointee.groups != nil {
-                self.settleInGroup(queue, delivery.sequence)
+            if queue.pointee.followsMessages {
+                self.settleFollowed(queue, delivery.sequence)
             }
             self.logSettled(queue, delivery.sequence, delivery.entry.flags)
             self.store.release(delivery.entry.slot)

@@ -187,7 +187,7 @@ extension Shard {
                 continue
             }
             if queue.pointee.hasFeatures || isTimed {
-                self.admit(queue, message.view, message.flags, timeToLive: time, &isRejected)
+                isKept = self.admit(queue, message.view, message.flags, timeToLive: time, &isRejected) || isKept
                 continue
             }
             if count == 1 && self.handOver(message.view, message.flags, queue) { return false }

@@ -1,0 +1,108 @@
+internal import AMQPProtocol
+
+/// The ids of the messages of a queue with `x-message-deduplication`, until the messages leave it.
+///
+/// Invariants:
+/// 1. A message with an id is here from the moment it comes until it leaves, whether it is ready, waits or is out at a
+///    consumer. Nothing else is here: there are never more ids than messages.
+/// 2. Of several messages with one id the last one stands for it. There are several only when the log has the last one
+///    and not those before it, see ``Shard/isDuplicate(_:_:_:)``.
+///
+/// An object, because messages that are let go in pieces take their ids along after their queue has gone.
+final class UniqueMessages {
+    private struct Holder {
+        var sequence: UInt64
+        /// Whether a start finds the message again.
+        var isLogged: Bool
+    }
+
+    private var holders: [[UInt8]: Holder] = [:]
+    private var keys: [UInt64: [UInt8]] = [:]
+    private let memory: MemoryCount?
+
+    /// Octets of an id besides itself: its array, and its places in two tables that may be half empty.
+    private static let overheadBytes = 160
+
+    /// Ids for which an empty table keeps its room.
+    private static let keptIDs = 1024
+
+    /// Makes a table without ids; their memory is counted somewhere, or nowhere.
+    init(counting memory: MemoryCount? = nil) {
+        self.memory = memory
+    }
+
+    deinit {
+        for key in self.keys.values {
+            self.memory?.remove(Self.size(key))
+        }
+    }
+
+    private static func size(_ key: [UInt8]) -> Int { self.overheadBytes + key.count }
+
+    /// The number of messages with an id.
+    var count: Int { self.keys.count }
+
+    /// Whether a message with this id is here; one that the log has if `mustBeLogged`.
+    func contains(_ key: [UInt8], mustBeLogged: Bool) -> Bool {
+        guard let holder = self.holders[key] else { return false }
+        return holder.isLogged || !mustBeLogged
+    }
+
+    /// A message has come to a place.
+    func insert(_ sequence: UInt64, _ key: [UInt8], isLogged: Bool) {
+        assert(self.keys[sequence] == nil, "one message a place")
+        self.holders[key] = Holder(sequence: sequence, isLogged: isLogged)
+        self.keys[sequence] = key
+        self.memory?.add(Self.size(key))
+    }
+
+    /// The message of a place has left; one without an id need not be here.
+    func remove(_ sequence: UInt64) {
+        guard let key = self.keys.removeValue(forKey: sequence) else { return }
+        self.memory?.remove(Self.size(key))
+        if self.holders[key]?.sequence == sequence {
+            self.holders[key] = nil
+        }
+        if self.keys.isEmpty && self.keys.capacity > Self.keptIDs {
+            // What a flood took is not kept.
+            self.keys = [:]
+            self.holders = [:]
+        }
+    }
+
+    /// A message has got another place.
+    func move(_ sequence: UInt64, to other: UInt64) {
+        guard let key = self.keys.removeValue(forKey: sequence) else { return }
+        self.keys[other] = key
+        if self.holders[key]?.sequence == sequence {
+            self.holders[key]?.sequence = other
+        }
+    }
+}
+
+extension UniqueMessages {
+    private static let header: StaticString = "x-deduplication-header"
+
+    /// The id of a message: the header's value as it came, its type among its octets; nil without one.
+    static func key(of message: MessageView) -> [UInt8]? {
+        let properties = UnsafeRawBufferPointer(start: message.properties, count: message.propertiesSize)
+        // Checked when the message came.
+        guard let range = (try? PropertyScan.scan(properties))?.headers else { return nil }
+        let table = UnsafeRawBufferPointer(rebasing: properties[range])
+        guard let base = table.baseAddress else { return nil }
+        var offset = 0
+        while offset < table.count {
+            let size = Int(table[offset])
+            let value = offset + 1 + size
+            guard value < table.count, let width = HeaderNames.width(of: table, at: value),
+                value + width < table.count
+            else { return nil }
+            if size == self.header.utf8CodeUnitCount, Bytes.areEqual(base + (offset + 1), self.header.utf8Start, size) {
+                // Of several with one name the first counts; nothing is no id.
+                return width == 0 ? nil : Array(table[value...(value + width)])
+            }
+            offset = value + 1 + width
+        }
+        return nil
+    }
+}
