@@ -80,6 +80,19 @@ public struct ServerOptions: Sendable {
         set { self.broker.isRedeclareRelaxed = newValue }
     }
 
+    /// Whether incoming messages get the time of their arrival, in the property `timestamp` and the header
+    /// `timestamp_in_ms`; nil is no.
+    public var headerTimestamp: StampRule? {
+        get { self.broker.stamps.timestamp.map(StampRule.init) }
+        set { self.broker.stamps.timestamp = newValue?.rule }
+    }
+
+    /// Whether incoming messages get the broker's name in the header `x-routed-by`; nil is no.
+    public var headerRoutingNode: StampRule? {
+        get { self.broker.stamps.routingNode.map(StampRule.init) }
+        set { self.broker.stamps.routingNode = newValue?.rule }
+    }
+
     /// Processor cores this process may use.
     public static var availableCores: Int { System.coreCount }
 
@@ -88,6 +101,29 @@ public struct ServerOptions: Sendable {
         ListenAddress(host: "127.0.0.1"),
         ListenAddress(host: "::1", isRequired: false),
     ]
+}
+
+/// What becomes of a value that an incoming message brings along, where the broker has one for it.
+public enum StampRule: Sendable {
+    /// It stays.
+    case keep
+    /// The broker's takes its place.
+    case overwrite
+
+    fileprivate init(_ rule: MessageStamps.Rule) {
+        self =
+            switch rule {
+            case .keep: .keep
+            case .overwrite: .overwrite
+            }
+    }
+
+    fileprivate var rule: MessageStamps.Rule {
+        switch self {
+        case .keep: .keep
+        case .overwrite: .overwrite
+        }
+    }
 }
 
 /// When the commit log is synced, and so what a confirm promises.

@@ -111,11 +111,13 @@ public final class SimulatedClient {
         channelMax: UInt16 = 2047,
         heartbeat: UInt16 = 0,
         product: String = "Martlet simulation",
+        further: [ShortString] = [],
         channel: UInt16? = 1
     ) -> [UInt8] {
-        let capabilities: [ShortString] = [
+        let usual: [ShortString] = [
             "consumer_cancel_notify", "connection.blocked", "authentication_failure_close", "basic.nack",
         ]
+        let capabilities = usual + further
         let properties = FieldTable([
             ("product", .longString(Array(product.utf8))),
             ("capabilities", .table(FieldTable(capabilities.map { ($0, .boolean(true)) }))),
@@ -141,15 +143,22 @@ public final class SimulatedClient {
         return bytes
     }
 
-    /// Logs in, opens channel 1, and forgets the answers.
+    /// Logs in, opens channel 1, and forgets the answers; `further` are capabilities besides the usual ones.
     @discardableResult
     public func open(
         heartbeat: UInt16 = 0,
         frameMaxBytes: UInt32 = 131_072,
-        product: String = "Martlet simulation"
+        product: String = "Martlet simulation",
+        further: [ShortString] = []
     ) -> SimulatedClient {
         self.frameMaxBytes = Int(frameMaxBytes)
-        self.sendBytes(Self.greeting(frameMaxBytes: frameMaxBytes, heartbeat: heartbeat, product: product))
+        let greeting = Self.greeting(
+            frameMaxBytes: frameMaxBytes,
+            heartbeat: heartbeat,
+            product: product,
+            further: further
+        )
+        self.sendBytes(greeting)
         self.broker.run()
         _ = self.receive()
         return self

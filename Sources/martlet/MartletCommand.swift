@@ -250,6 +250,23 @@ struct ProtocolOptions: ParsableArguments {
     )
     var relaxedRedeclare = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Give incoming messages the property timestamp and the header timestamp_in_ms: keep (those that they bring) "
+                + "or overwrite. (default: neither)",
+            valueName: "rule"
+        )
+    )
+    var setHeaderTimestamp: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Give incoming messages the header x-routed-by with the broker's name: keep or overwrite. (default: neither)",
+            valueName: "rule"
+        )
+    )
+    var setHeaderRoutingNode: String?
+
     func collect(into flags: inout [Setting: ConfigValue]) {
         flags.set(.maxMessageSize, self.maxMessageSize)
         flags.set(.heartbeat, self.heartbeat)
@@ -258,6 +275,8 @@ struct ProtocolOptions: ParsableArguments {
         flags.set(.defaultQueueType, self.defaultQueueType)
         flags.set(.frameMax, self.frameMax)
         flags.set(.relaxedRedeclare, self.relaxedRedeclare)
+        flags.set(.setHeaderTimestamp, self.setHeaderTimestamp)
+        flags.set(.setHeaderRoutingNode, self.setHeaderRoutingNode)
     }
 }
 

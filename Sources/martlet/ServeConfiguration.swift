@@ -83,6 +83,8 @@ struct ServeConfiguration {
             self.server.channelMax = UInt16(channels)
         }
         self.server.isRedeclareRelaxed = try sources.flag(.relaxedRedeclare) ?? false
+        self.server.headerTimestamp = try sources.choice(.setHeaderTimestamp, of: StampWord.self)?.rule
+        self.server.headerRoutingNode = try sources.choice(.setHeaderRoutingNode, of: StampWord.self)?.rule
         self.server.consumerMaxPerChannel = try sources.integer(.consumerMaxPerChannel, in: 1...1_000_000)
         self.server.defaultsToQuorumQueues = try sources.choice(.defaultQueueType, of: QueueTypeWord.self) == .quorum
         // 4096 is the least AMQP 0-9-1 allows; a frame is buffered until it is complete, hence an upper bound.
@@ -150,6 +152,20 @@ struct ServeConfiguration {
 enum QueueTypeWord: String, CaseIterable {
     case classic
     case quorum
+}
+
+/// The words for `StampRule`.
+enum StampWord: String, CaseIterable {
+    case keep
+    case overwrite
+
+    /// What the word means.
+    var rule: StampRule {
+        switch self {
+        case .keep: .keep
+        case .overwrite: .overwrite
+        }
+    }
 }
 
 /// The words for ``SyncMode``.

@@ -26,6 +26,8 @@ enum Setting: String, CaseIterable {
     case defaultQueueType = "default-queue-type"
     case frameMax = "frame-max"
     case relaxedRedeclare = "relaxed-redeclare"
+    case setHeaderTimestamp = "set-header-timestamp"
+    case setHeaderRoutingNode = "set-header-routing-node"
     case defaultUser = "default-user"
     case defaultPassword = "default-password"
 

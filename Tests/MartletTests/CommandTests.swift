@@ -52,7 +52,8 @@ import Testing
             "--log-format", "text", "--memory-limit", "40%", "--disk-free-limit", "1", "--sync", "always",
             "--sync-interval", "1", "--max-message-size", "1", "--heartbeat", "1", "--channel-max", "1",
             "--consumer-max-per-channel", "1", "--default-queue-type", "quorum", "--frame-max", "4096",
-            "--relaxed-redeclare", "--default-user", "u",
+            "--relaxed-redeclare", "--set-header-timestamp", "keep", "--set-header-routing-node", "overwrite",
+            "--default-user", "u",
             "--default-password", "p",
         ]
         let command = try #require(try MartletCommand.parseAsRoot(arguments) as? MartletCommand)

@@ -98,6 +98,8 @@ struct ConnectionState: ~Copyable {
     var notifiesCancel = false
     var notifiesBlocked = false
     var closesOnAuthenticationFailure = false
+    /// Is told why a publish was refused.
+    var wantsNackReason = false
     /// Has published during the alarm that holds.
     var isBlocked = false
     /// Has been told so.

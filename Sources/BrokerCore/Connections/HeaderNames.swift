@@ -34,6 +34,25 @@ struct HeaderNames: OptionSet {
         }
     }
 
+    /// Where the value of a header is in a table, without its length, its tag included; nil when there is none.
+    ///
+    /// Of several with one name the first counts. Nothing is decoded or allocated.
+    static func place(of name: UnsafeRawBufferPointer, in table: UnsafeRawBufferPointer) -> Range<Int>? {
+        guard let base = table.baseAddress, let wanted = name.baseAddress else { return nil }
+        var offset = 0
+        while offset < table.count {
+            let size = Int(table[offset])
+            let value = offset + 1 + size
+            guard value < table.count, let width = self.width(of: table, at: value), value + width < table.count else {
+                return nil
+            }
+            let end = value + 1 + width
+            if size == name.count, Bytes.areEqual(base + (offset + 1), wanted, size) { return value..<end }
+            offset = end
+        }
+        return nil
+    }
+
     /// Octets of a value behind its tag; nil when there are not as many.
     @inline(__always)
     static func width(of table: UnsafeRawBufferPointer, at index: Int) -> Int? {

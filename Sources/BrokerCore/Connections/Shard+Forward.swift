@@ -70,6 +70,9 @@ extension Shard {
         if isLogged {
             answers += 1
         }
+        if isRejected {
+            self.returnRefused(self.store.record(slot).view, channel)
+        }
         let sequence = self.sequence(answers: answers, isRejected: isRejected, channel)
         if isLogged {
             self.waitForLog(channel, sequence)
@@ -269,6 +272,9 @@ extension Shard {
             sequence: sequence,
             from: self.address(of: channel)
         )
+        if channel.pointee.connection.pointee.wantsNackReason {
+            base.storeBytes(of: 1, toByteOffset: 36, as: UInt32.self)
+        }
         let size = 40 &+ 8 &* count &+ BatchedMessage.size(of: message)
         // As many octets as the record says, which are what comes back.
         self.takeCredit(channel.pointee.connection, (size &+ 7) & ~7)
@@ -290,7 +296,8 @@ extension Shard {
         let base = self.appendRecord(.publish, size: size, to: shard)
         origin.write(at: base + 8)
         base.storeBytes(of: sequence, toByteOffset: 24, as: UInt64.self)
-        base.storeBytes(of: UInt32(truncatingIfNeeded: count), toByteOffset: 32, as: UInt32.self)
+        // Behind the count, whether the publisher wants to know why; see ``beginForward(_:_:to:count:sequence:from:)``.
+        base.storeBytes(of: UInt64(truncatingIfNeeded: count), toByteOffset: 32, as: UInt64.self)
         BatchedMessage.write(message, flags: flags, at: base + headerSize)
         return base
     }

@@ -180,6 +180,7 @@ extension Shard {
             connection.pointee.notifiesCancel = has("consumer_cancel_notify")
             connection.pointee.notifiesBlocked = has("connection.blocked")
             connection.pointee.closesOnAuthenticationFailure = has("authentication_failure_close")
+            connection.pointee.wantsNackReason = has(Self.nackReasonCapability)
         }
         connection.pointee.mechanism = method.mechanism
         guard let credentials = Credentials(mechanism: method.mechanism, response: method.response) else {

@@ -80,10 +80,13 @@ extension Shard {
         }
         if queue.pointee.hasFeatures && self.refuses(queue, bodySize: message.bodySize) {
             self.dropRefused(queue, message.view, flags)
+            self.returnRefused(message.view, channel)
             self.rejectPublish(channel)
             return false
         }
-        if self.handOver(message.view, flags, queue, contentFrames: message.contentFrames) {
+        if queue.pointee.settings.delayHeader == nil
+            && self.handOver(message.view, flags, queue, contentFrames: message.contentFrames)
+        {
             self.settlePublish(channel)
             return false
         }
@@ -129,6 +132,16 @@ extension Shard {
     /// Publishes a message that has to be routed, or looked at more closely.
     @inline(never)
     private func publishRouted(
+        _ message: inout IncomingMessage,
+        on channel: UnsafeMutablePointer<ChannelState>
+    ) -> Bool {
+        if self.settings.stamps.isOn { return self.publishStamped(&message, on: channel) }
+        return self.publishUnstamped(&message, on: channel)
+    }
+
+    /// ``publishRouted(_:on:)`` for a message that has its stamps, if any are wanted.
+    @inline(__always)
+    func publishUnstamped(
         _ message: inout IncomingMessage,
         on channel: UnsafeMutablePointer<ChannelState>
     ) -> Bool {
@@ -199,7 +212,7 @@ extension Shard {
         }
         // A window at the exchange itself comes before the delay, which it sees to.
         let isAtWindow = self.routeTargets.hasWindow && self.routeTargets.count == 1
-        if self.routeTargets.isKeepable, !virtualHost.isTraced, rewritten.extraKeys.isEmpty,
+        if self.routeTargets.isKeepable, !virtualHost.isTraced, !self.settings.stamps.isOn, rewritten.extraKeys.isEmpty,
             headerRange == nil || self.routeTargets.isForHeaders
         {
             self.cacheRoute(message, self.routeTargets.queues, channel)
@@ -315,6 +328,16 @@ extension Shard {
     /// `basic.return` of a mandatory message without a route.
     func returnMessage(_ message: MessageView, _ channel: UnsafeMutablePointer<ChannelState>) {
         self.noteUnroutable(message, isReturned: true, from: channel)
+        self.returnMessage(message, .noRoute, "NO_ROUTE", channel)
+    }
+
+    /// `basic.return`.
+    func returnMessage(
+        _ message: MessageView,
+        _ code: ReplyCode,
+        _ text: ShortString,
+        _ channel: UnsafeMutablePointer<ChannelState>
+    ) {
         let exchangeSize = Int(message.names.load(as: UInt8.self))
         let exchange = UnsafeRawBufferPointer(start: message.names + 1, count: exchangeSize)
         let routingKey = UnsafeRawBufferPointer(
@@ -323,8 +346,8 @@ extension Shard {
         )
         self.sendMethod(
             BasicReturn(
-                replyCode: ReplyCode.noRoute.rawValue,
-                replyText: "NO_ROUTE",
+                replyCode: code.rawValue,
+                replyText: text,
                 exchange: ShortString(Array(exchange)) ?? "",
                 routingKey: ShortString(Array(routingKey)) ?? ""
             ),

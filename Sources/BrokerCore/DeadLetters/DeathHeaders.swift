@@ -24,9 +24,14 @@ struct DeathHeaders {
     /// The entries of `x-death`, this one included.
     let deaths: [FieldValue]
     /// The entries of ``deaths``, from the first one on, that a client did not bring; nil when it brought none.
+    ///
+    /// Flags count as far as ``QueueEntry/Flags/maxOwnDeaths``, which a circle of a few queues does not reach: a closed one
+    /// adds no entries. Beyond it a header of the message counts.
     private let ownDeathCount: Int?
 
     private static let deathKey: ShortString = "x-death"
+    /// How many entries of `x-death` are ours, in a message whose flags cannot count them any more.
+    private static let ownCountKey: ShortString = "x-own-death-count"
 
     /// Rewrites the properties of a message; nil when they cannot be read, which they could when it came.
     ///
@@ -55,6 +60,11 @@ struct DeathHeaders {
             }
         }
         var ownDeathCount = ownDeathCount
+        if ownDeathCount == QueueEntry.Flags.maxOwnDeaths {
+            // Nobody but us has written this: it is put there, whatever was there, when the flags are at their end.
+            let exact = headers.first { $0.key == Self.ownCountKey }?.value.integerValue
+            ownDeathCount = max(Int(clamping: exact ?? 0), QueueEntry.Flags.maxOwnDeaths)
+        }
         let deaths = Self.deaths(after: event, old, copies, decoded.expiration, &ownDeathCount)
         self.deaths = deaths
         self.ownDeathCount = ownDeathCount
@@ -67,6 +77,9 @@ struct DeathHeaders {
         Self.set("x-last-death-reason", to: .longString(event.reason.name.bytes), in: &headers)
         Self.set("x-last-death-queue", to: .longString(event.queue.bytes), in: &headers)
         Self.set("x-last-death-exchange", to: .longString(event.exchange.bytes), in: &headers)
+        if let ownDeathCount, ownDeathCount >= QueueEntry.Flags.maxOwnDeaths {
+            Self.set(Self.ownCountKey, to: .int64(Int64(ownDeathCount)), in: &headers)
+        }
         Self.sort(&headers)
         decoded.headers = FieldTable(headers.map { ($0.key, $0.value) })
         decoded.expiration = nil

@@ -43,15 +43,17 @@ struct DelayHeaders {
             return overflow ? .max : deadline
         }
         guard self.deliverAtPlace != 0 else { return nil }
-        let time: UInt64?
-        if FieldTag(rawValue: table[self.deliverAtPlace]) == .timestamp {
-            let seconds = table.loadUnaligned(fromByteOffset: self.deliverAtPlace + 1, as: UInt64.self)
-            let (product, overflow) = UInt64(bigEndian: seconds).multipliedReportingOverflow(by: 1000)
-            time = overflow ? .max : product
-        } else {
-            time = Self.integer(table, self.deliverAtPlace).flatMap { UInt64(exactly: $0) }
+        return Self.milliseconds(table, self.deliverAtPlace).flatMap { $0 > now ? $0 : nil }
+    }
+
+    /// The instant that a timestamp or a number of milliseconds since 1970 is, by the place of its tag.
+    static func milliseconds(_ table: UnsafeRawBufferPointer, _ place: Int) -> UInt64? {
+        guard FieldTag(rawValue: table[place]) == .timestamp else {
+            return Self.integer(table, place).flatMap { UInt64(exactly: $0) }
         }
-        return time.flatMap { $0 > now ? $0 : nil }
+        let seconds = table.loadUnaligned(fromByteOffset: place + 1, as: UInt64.self)
+        let (product, overflow) = UInt64(bigEndian: seconds).multipliedReportingOverflow(by: 1000)
+        return overflow ? .max : product
     }
 
     /// The integer behind a tag; nil when there is something else.

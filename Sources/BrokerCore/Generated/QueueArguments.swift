@@ -58,6 +58,8 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
     case delayedRetryMax
     /// The header whose value makes messages a group, which one consumer at a time gets in order.
     case groupHeader
+    /// The header that says until when a message waits in the queue; a text as of ISO 8601, a timestamp, or milliseconds since 1970.
+    case delayHeader
     /// Which of the consumers that can take a message gets the next one.
     case dispatch
     /// Whether a message is ignored while another with its `x-deduplication-header` is in the queue or unacknowledged; what is no truth value is false.
@@ -93,6 +95,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMin: "x-delayed-retry-min"
         case .delayedRetryMax: "x-delayed-retry-max"
         case .groupHeader: "x-group-header"
+        case .delayHeader: "x-delay-header"
         case .dispatch: "x-dispatch"
         case .messageDeduplication: "x-message-deduplication"
         }
@@ -130,6 +133,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMin: .integer(0...315360000000, above: "value_too_large")
         case .delayedRetryMax: .integer(0...315360000000, above: "value_too_large")
         case .groupHeader: .name
+        case .delayHeader: .name
         case .dispatch: .choice(["round-robin", "least-loaded"], unknown: "invalid_dispatch")
         case .messageDeduplication: .anything
         }
@@ -165,6 +169,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMin: [.classic, .quorum]
         case .delayedRetryMax: [.classic, .quorum]
         case .groupHeader: [.classic, .quorum]
+        case .delayHeader: [.classic, .quorum]
         case .dispatch: [.classic, .quorum]
         case .messageDeduplication: [.classic, .quorum]
         }
@@ -200,6 +205,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMin: true
         case .delayedRetryMax: true
         case .groupHeader: true
+        case .delayHeader: true
         case .dispatch: true
         case .messageDeduplication: false
         }
@@ -235,6 +241,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .delayedRetryMin: "delayed-retry-min"
         case .delayedRetryMax: "delayed-retry-max"
         case .groupHeader: "group-header"
+        case .delayHeader: "delay-header"
         case .dispatch: "dispatch"
         case .messageDeduplication: nil
         }
@@ -484,6 +491,8 @@ struct QueueArguments: Equatable, Sendable {
     var delayedRetryMaxMilliseconds: UInt64?
     /// `x-group-header`: The header whose value makes messages a group, which one consumer at a time gets in order.
     var groupHeader: ShortString?
+    /// `x-delay-header`: The header that says until when a message waits in the queue; a text as of ISO 8601, a timestamp, or milliseconds since 1970.
+    var delayHeader: ShortString?
     /// `x-dispatch`: Which of the consumers that can take a message gets the next one.
     var dispatch: QueueDispatch = .roundRobin
     /// `x-message-deduplication`: Whether a message is ignored while another with its `x-deduplication-header` is in the queue or unacknowledged; what is no truth value is false.
@@ -524,6 +533,7 @@ struct QueueArguments: Equatable, Sendable {
         case .delayedRetryMin: self.delayedRetryMinMilliseconds = value.integerValue.flatMap { UInt64(exactly: $0) }
         case .delayedRetryMax: self.delayedRetryMaxMilliseconds = value.integerValue.flatMap { UInt64(exactly: $0) }
         case .groupHeader: self.groupHeader = value.stringValue.flatMap { ShortString($0) }
+        case .delayHeader: self.delayHeader = value.stringValue.flatMap { ShortString($0) }
         case .dispatch: self.dispatch = value.stringValue.flatMap { QueueDispatch($0) } ?? self.dispatch
         case .messageDeduplication: self.isUnique = value.booleanValue ?? false
         }

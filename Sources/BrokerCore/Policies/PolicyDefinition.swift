@@ -37,6 +37,7 @@ enum PolicyDefinition {
             check: .choice(["at-most-once", "at-least-once"]),
             complaint: "is not a valid dead letter strategy"
         ),
+        Key(name: "delay-header", check: .name, complaint: "is not a valid delay header name"),
         Key(name: "delayed-message", check: .anything, complaint: ""),
         Key(
             name: "delayed-retry-max",

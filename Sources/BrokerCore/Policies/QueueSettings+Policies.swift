@@ -51,6 +51,8 @@ extension QueueSettings {
             self.delayedRetryType = value.stringValue.flatMap { DelayedRetryType($0) } ?? self.delayedRetryType
         case "group-header":
             self.groupHeader = self.groupHeader ?? value.stringValue.flatMap { ShortString($0) }
+        case "delay-header":
+            self.delayHeader = self.delayHeader ?? value.stringValue.flatMap { ShortString($0) }
         case "dispatch":
             guard info.arguments[QueueArgument.dispatch.name] == nil else { return }
             self.dispatch = value.stringValue.flatMap { QueueDispatch($0) } ?? self.dispatch

@@ -35,6 +35,8 @@ struct QueueSettings: Equatable, Sendable {
     var consumerTimeoutMilliseconds: UInt64?
     /// The header whose value makes messages a group.
     var groupHeader: ShortString?
+    /// The header that says until when a message waits.
+    var delayHeader: ShortString?
     /// Which of several consumers gets the next message.
     var dispatch = QueueDispatch.roundRobin
     /// Whether the queue behaves as RabbitMQ's quorum queues do; never changes.
@@ -60,6 +62,7 @@ struct QueueSettings: Equatable, Sendable {
         self.delayedRetryMaxMilliseconds = arguments.delayedRetryMaxMilliseconds
         self.consumerTimeoutMilliseconds = arguments.consumerTimeoutMilliseconds
         self.groupHeader = arguments.groupHeader
+        self.delayHeader = arguments.delayHeader
         self.dispatch = arguments.dispatch
         self.isQuorum = arguments.queueType == .quorum
     }
@@ -79,4 +82,7 @@ struct QueueSettings: Equatable, Sendable {
 
     /// Whether the queue has a limit of its length.
     var isLimited: Bool { self.maxLength != nil || self.maxLengthBytes != nil }
+
+    /// Whether messages that come must be looked at.
+    var isSpecial: Bool { self.messageTTLMilliseconds != nil || self.isLimited || self.delayHeader != nil }
 }

@@ -64,7 +64,7 @@ struct QueueState: ~Copyable {
     /// In the shard's list of queues to dispatch.
     var isTouched = false
 
-    /// Whether more is asked for than handing messages on: a deadline, a limit, or each message once.
+    /// Whether more is asked for than handing messages on: a deadline, a limit, a delay, or each message once.
     private(set) var hasFeatures = false
     /// Octets of the bodies of ready messages; kept only while ``QueueSettings/maxLengthBytes`` is set.
     var readyBytes = 0
@@ -139,7 +139,7 @@ struct QueueState: ~Copyable {
 
     /// Call when the settings have changed.
     mutating func updateFeatures() {
-        self.hasFeatures = self.settings.messageTTLMilliseconds != nil || self.settings.isLimited || self.unique != nil
+        self.hasFeatures = self.settings.isSpecial || self.unique != nil
     }
 
     /// The place the next message gets.

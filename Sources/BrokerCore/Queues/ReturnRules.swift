@@ -30,6 +30,8 @@ struct ReturnRules: Equatable {
     private(set) var limit: UInt16?
     /// Deliveries tell how often the message has come back.
     private(set) var showsCount = false
+    /// They tell it as `x-acquired-count`, too, as RabbitMQ 4.3 does: not where 3.10 has the other header alone.
+    private(set) var showsAcquired = false
     /// `basic.get` tells it from the first delivery on.
     private(set) var showsCountAlways = false
     private(set) var delay: Delay?
@@ -50,6 +52,7 @@ struct ReturnRules: Equatable {
         // RabbitMQ 3.10's quorum queues, which append what comes back as long as they need not count for a limit.
         self.goesToTail = settings.isQuorum && settings.deliveryLimit == nil && settings.groupHeader == nil
         self.isFirstInFirstOut = settings.isQuorum && settings.groupHeader == nil
+        self.showsAcquired = self.showsCount && !(settings.isQuorum && self.delay == nil)
         self.isPlain = !self.showsCount
     }
 

@@ -182,7 +182,7 @@ extension Shard {
         }
         let isRedelivered = delivery.entry.flags.contains(.redelivered)
         if isRedelivered && queue.pointee.returnRules.showsCount {
-            self.deliverCounted(delivery.entry, to: consumer, serial: serial)
+            self.deliverCounted(delivery.entry, to: consumer, serial: serial, queue.pointee.returnRules)
         } else if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
             let record = self.store.record(delivery.entry.slot)
             self.writeDelivery(channel, local, record.view, serial: serial, isRedelivered: isRedelivered)
@@ -320,7 +320,8 @@ extension Shard {
     private func deliverCounted(
         _ entry: QueueEntry,
         to consumer: UnsafeMutablePointer<ConsumerState>,
-        serial: UInt64
+        serial: UInt64,
+        _ rules: ReturnRules
     ) {
         let view = self.store.record(entry.slot).view
         guard entry.flags.deliveryCount > 0 else {
@@ -328,7 +329,7 @@ extension Shard {
             self.deliver(view, entry.flags, to: consumer, serial: serial)
             return
         }
-        self.withDeliveryCount(view, entry.flags.deliveryCount) {
+        self.withDeliveryCount(view, entry.flags.deliveryCount, rules) {
             self.deliver($0, entry.flags, to: consumer, serial: serial)
         }
     }

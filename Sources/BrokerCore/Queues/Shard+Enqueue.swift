@@ -34,10 +34,14 @@ extension Shard {
             _ = self.expireDue(queue)
         }
         self.dispatchBeforeLimits(queue)
-        if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.readyCount) >= limit { return true }
         if let limit = queue.pointee.settings.maxLengthBytes,
             UInt64(queue.pointee.readyBytes) + UInt64(bodySize) > limit
         {
+            self.noteRefusal(queue, .bytes, bodySize: bodySize)
+            return true
+        }
+        if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.readyCount) >= limit {
+            self.noteRefusal(queue, .messages, bodySize: bodySize)
             return true
         }
         return false
@@ -125,6 +129,9 @@ extension Shard {
         }
         if time != Self.unlimited {
             self.addDeadline(queue, sequence, self.now.advanced(milliseconds: time))
+        }
+        if let header = queue.pointee.settings.delayHeader, self.withholdNew(queue, sequence, entry, header) {
+            return
         }
         if !queue.pointee.rotation.isEmpty {
             self.touch(queue)

@@ -78,7 +78,7 @@ extension Shard {
         let view = self.store.record(delivery.entry.slot).view
         let count = delivery.entry.flags.deliveryCount
         if queue.pointee.returnRules.showsCountAlways || (count > 0 && queue.pointee.returnRules.showsCount) {
-            self.withDeliveryCount(view, count) { self.answerGet(channel, answer, $0) }
+            self.withDeliveryCount(view, count, queue.pointee.returnRules) { self.answerGet(channel, answer, $0) }
         } else {
             self.answerGet(channel, answer, view)
         }

@@ -121,7 +121,7 @@ extension Shard {
     // MARK: Waiting
 
     /// Keeps a message from being delivered until its time has come.
-    private func withhold(
+    func withhold(
         _ queue: UnsafeMutablePointer<QueueState>,
         _ delivery: ConsumerState.Delivery,
         until due: BrokerInstant
@@ -203,13 +203,22 @@ extension Shard {
     ///
     /// The header table is put in order, as RabbitMQ does when it writes this header.
     @inline(never)
-    func withDeliveryCount(_ view: MessageView, _ count: UInt16, _ body: (MessageView) -> Void) {
+    func withDeliveryCount(
+        _ view: MessageView,
+        _ count: UInt16,
+        _ rules: ReturnRules,
+        _ body: (MessageView) -> Void
+    ) {
         let properties = UnsafeRawBufferPointer(start: view.properties, count: view.propertiesSize)
         guard let scan = try? PropertyScan.scan(properties) else {
             body(view)
             return
         }
-        let rewritten = PropertyRewrite.setting("x-delivery-count", to: .int64(Int64(count)), in: properties, scan)
+        var counts: [(ShortString, FieldValue)] = [("x-delivery-count", .int64(Int64(count)))]
+        if count > 0 && rules.showsAcquired {
+            counts.append(("x-acquired-count", .int64(Int64(count))))
+        }
+        let rewritten = PropertyRewrite.setting(counts, in: properties, scan)
         rewritten.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
             var changed = view
@@ -222,10 +231,9 @@ extension Shard {
 
 /// Changes of encoded properties.
 enum PropertyRewrite {
-    /// Sets a header: the first of that name is replaced, and the table is ordered by name.
+    /// Sets headers: the first of each name is replaced, and the table is ordered by name.
     static func setting(
-        _ key: ShortString,
-        to value: FieldValue,
+        _ headers: [(ShortString, FieldValue)],
         in properties: UnsafeRawBufferPointer,
         _ scan: PropertyScan
     ) -> [UInt8] {
@@ -235,10 +243,12 @@ enum PropertyRewrite {
         {
             entries = table.map { ($0.key, $0.value) }
         }
-        if let index = entries.firstIndex(where: { $0.0 == key }) {
-            entries[index].1 = value
-        } else {
-            entries.append((key, value))
+        for (key, value) in headers {
+            if let index = entries.firstIndex(where: { $0.0 == key }) {
+                entries[index].1 = value
+            } else {
+                entries.append((key, value))
+            }
         }
         let ordered = entries.enumerated()
             .sorted { ($0.element.0, $0.offset) < ($1.element.0, $1.offset) }

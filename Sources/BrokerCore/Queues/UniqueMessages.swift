@@ -89,20 +89,9 @@ extension UniqueMessages {
         // Checked when the message came.
         guard let range = (try? PropertyScan.scan(properties))?.headers else { return nil }
         let table = UnsafeRawBufferPointer(rebasing: properties[range])
-        guard let base = table.baseAddress else { return nil }
-        var offset = 0
-        while offset < table.count {
-            let size = Int(table[offset])
-            let value = offset + 1 + size
-            guard value < table.count, let width = HeaderNames.width(of: table, at: value),
-                value + width < table.count
-            else { return nil }
-            if size == self.header.utf8CodeUnitCount, Bytes.areEqual(base + (offset + 1), self.header.utf8Start, size) {
-                // Of several with one name the first counts; nothing is no id.
-                return width == 0 ? nil : Array(table[value...(value + width)])
-            }
-            offset = value + 1 + width
-        }
-        return nil
+        let name = UnsafeRawBufferPointer(start: self.header.utf8Start, count: self.header.utf8CodeUnitCount)
+        // A value of no octets is nothing, and so no id.
+        guard let place = HeaderNames.place(of: name, in: table), place.count > 1 else { return nil }
+        return Array(table[place])
     }
 }

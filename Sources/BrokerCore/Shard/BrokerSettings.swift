@@ -24,6 +24,8 @@ public struct BrokerSettings: Sendable {
     public var maxMessageBytes: UInt64 = 134_217_728
     /// Queues and exchanges that are declared otherwise than they are stay as they are, and no channel is closed for it.
     public var isRedeclareRelaxed = false
+    /// What is written into messages that come in.
+    public var stamps = MessageStamps()
     /// Users that may only log in from the loopback interface.
     public var loopbackUsers: [String] = ["guest"]
     /// Message memory of all shards together above which publishers are blocked.

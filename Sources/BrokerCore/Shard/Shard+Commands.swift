@@ -108,6 +108,7 @@ extension Shard {
             case .credit: self.applyCredit(record)
             case .window: self.applyWindow(record)
             case .reply: self.applyReply(record)
+            case .refused: self.applyRefused(record)
             case .command:
                 let command = batch.commands[nextCommand]
                 nextCommand += 1
@@ -131,6 +132,11 @@ extension Shard {
         if let ticket = self.passWindow(message, record, count, &isLogged, &isRejected) {
             self.wait(for: ticket, .init(channel: origin, sequence: sequence, bytes: size))
             return
+        }
+        if isRejected {
+            let wantsReason = sequence != 0 && record.loadUnaligned(fromByteOffset: 36, as: UInt32.self) != 0
+            if wantsReason { self.sendRefused(message, to: origin) }
+            self.refusal = nil
         }
         if sequence != 0 {
             if isLogged {

@@ -99,6 +99,8 @@ public final class Shard {
     var remoteShards: [UInt16] = []
     /// Publish octets taken from other shards' connections in the current batch, to be credited at its end.
     var creditsDue: [(connection: ConnectionAddress, bytes: Int)] = []
+    /// Why a queue has refused the message being delivered.
+    var refusal: PublishRefusal?
 
     /// Some virtual host is traced: what every delivery asks.
     var isTracing = false

@@ -26,6 +26,8 @@ public final class ShardBatch: @unchecked Sendable {
         case reply
         /// The next command.
         case command
+        /// The receiver's publish has been refused by the sender's queues: the message, and why.
+        case refused
     }
 
     private(set) var base: UnsafeMutableRawPointer

@@ -56,6 +56,8 @@ enum ShardLimits {
     static let loggedCycles = 256
     /// Declarations of what is otherwise that are not told again.
     static let loggedRedeclarations = 1024
+    /// The last instant, in milliseconds since 1970, until which a message waits for a header's sake: in the year 9999.
+    static let lastDueMilliseconds: UInt64 = 253_402_300_799_999
     /// Ranges of settled messages in one record of the log.
     static let settledRanges = 1024
     /// Octets of messages told again to the log in one turn.

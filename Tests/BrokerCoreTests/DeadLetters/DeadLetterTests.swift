@@ -158,6 +158,36 @@ import Testing
         #expect(scene.counts("q") == "0 0")
     }
 
+    /// A circle of many queues, entered with a history that a client has brought along.
+    @Test(arguments: [1, 2, 13, 14, 15, 16, 29, 60], [false, true])
+    func aCircleOfManyQueuesEnds(length: Int, isDurable: Bool) throws {
+        var scene = QueueScene(isDurable: isDurable)
+        for number in 0..<length {
+            scene.declare(
+                ShortString(truncating: "q\(number)"),
+                durable: isDurable,
+                [
+                    "x-message-ttl": .int64(10), "x-dead-letter-exchange": .text(""),
+                    "x-dead-letter-routing-key": .text("q\((number + 1) % length)"),
+                ]
+            )
+        }
+        // A count of somebody else's means nothing.
+        let death: FieldTable = ["queue": .text("q0"), "reason": .text("expired"), "count": .int64(3)]
+        let headers: FieldTable = [
+            "x-death": .array([.table(death), .table(death), .text("death")]), "x-own-death-count": .int64(7),
+        ]
+        scene.publish("x", to: "q0", persistent: true, headers: headers)
+        // Every queue gets it once.
+        scene.advance(UInt64(10 * length - 5))
+        let last = ShortString(truncating: "q\(length - 1)")
+        #expect(scene.counts(last) == "1 0")
+        if isDurable { scene = try scene.restarted() }
+        scene.advance(20)
+        for number in 0..<length { #expect(scene.counts(ShortString(truncating: "q\(number)")) == "0 0") }
+        #expect(scene.broker.shards[0].store.messageCount == 0)
+    }
+
     @Test func whatMakesNoDeadLetters() {
         // 193
         let scene = QueueScene()

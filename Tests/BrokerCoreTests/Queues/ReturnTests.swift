@@ -86,6 +86,29 @@ import Testing
         )
     }
 
+    /// Where RabbitMQ 3.10 sends `x-delivery-count`, that is all.
+    @Test(
+        arguments: [
+            (["x-delivery-limit": .int32(9)], true), (["x-delayed-retry-min": .int32(0)], true), ([:], nil),
+            (["x-queue-type": .text("quorum")], false),
+            (["x-queue-type": .text("quorum"), "x-delayed-retry-min": .int32(0)], true),
+        ] as [(FieldTable, Bool?)]
+    )
+    func whoeverWantsMoreThanRabbitMQHasIsToldTwice(arguments: FieldTable, isTwice: Bool?) {
+        let broker = SimulatedBroker()
+        let client = SimulatedClient(broker).open()
+        client.call(QueueDeclare(queue: "q", durable: true, arguments: arguments))
+        Self.fill(client, "m")
+        client.call(BasicGet(queue: "q"))
+        for count in 1...3 as ClosedRange<Int64> {
+            client.call(BasicNack(deliveryTag: UInt64(count), requeue: true))
+            broker.advance(milliseconds: 1)
+            let headers = Self.headers(client.call(BasicGet(queue: "q")))
+            #expect(headers?["x-delivery-count"] == (isTwice == nil ? nil : .int64(count)))
+            #expect(headers?["x-acquired-count"] == (isTwice == true ? .int64(count) : nil))
+        }
+    }
+
     @Test(arguments: ["classic", "quorum"], [0, 1, 2])
     func beyondTheLimitAMessageIsGone(type: String, limit: Int32) {
         let client = SimulatedClient(SimulatedBroker()).open()

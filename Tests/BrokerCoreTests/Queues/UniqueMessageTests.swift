@@ -44,8 +44,11 @@ import Testing
         _ arguments: [(ShortString, FieldValue)] = []
     ) -> SimulatedClient {
         let client = SimulatedClient(broker, shard: shard).open()
-        for name: ShortString in ["p", "q"] {
-            client.call(QueueDeclare(queue: name, durable: true, arguments: FieldTable([Self.unique] + arguments)))
+        // A queue lives where it was declared.
+        for (home, name) in [(0, "p"), (broker.shards.count - 1, "q")] as [(Int, ShortString)] {
+            SimulatedClient(broker, shard: home).open().call(
+                QueueDeclare(queue: name, durable: true, arguments: FieldTable([Self.unique] + arguments))
+            )
         }
         if confirms { client.call(ConfirmSelect()) }
         return client
@@ -174,10 +177,7 @@ import Testing
 
     @Test func whatGoesToTheEndOfAQuorumQueueKeepsItsID() {
         let broker = RestartTests.broker(1)
-        let client = self.open(
-            broker,
-            [("x-queue-type", .text("quorum")), ("x-delivery-limit", .int32(-1))]
-        )
+        let client = self.open(broker, [("x-queue-type", .text("quorum"))])
         self.publishAll(client, "a", "b")
         let worker = SimulatedClient(broker).open()
         worker.call(BasicGet(queue: "q"))
