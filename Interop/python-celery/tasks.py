@@ -84,3 +84,9 @@ def total(numbers: list[int]) -> int:
 def echo(value: object) -> object:
     """Gives back what it got."""
     return value
+
+
+@app.task
+def note(path: str) -> None:
+    """Writes down when it was done."""
+    Path(path).write_text(str(time.time()))
