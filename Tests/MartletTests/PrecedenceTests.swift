@@ -197,22 +197,6 @@ import Testing
             look: { "\($0.server.defaultsToQuorumQueues)" }
         ),
         Row(
-            setting: .setHeaderTimestamp,
-            file: (#""keep""#, "keep"),
-            environment: ("overwrite", "overwrite"),
-            flag: (["--set-header-timestamp", "keep"], "keep"),
-            byDefault: "none",
-            look: { $0.server.headerTimestamp.map { "\($0)" } ?? "none" }
-        ),
-        Row(
-            setting: .setHeaderRoutingNode,
-            file: (#""overwrite""#, "overwrite"),
-            environment: ("keep", "keep"),
-            flag: (["--set-header-routing-node", "overwrite"], "overwrite"),
-            byDefault: "none",
-            look: { $0.server.headerRoutingNode.map { "\($0)" } ?? "none" }
-        ),
-        Row(
             setting: .frameMax,
             file: ("4096", "4096"),
             environment: ("134217728", "134217728"),
@@ -227,6 +211,22 @@ import Testing
             flag: (["--relaxed-redeclare"], "true"),
             byDefault: "false",
             look: { "\($0.server.isRedeclareRelaxed)" }
+        ),
+        Row(
+            setting: .setHeaderTimestamp,
+            file: (#""keep""#, "keep"),
+            environment: ("overwrite", "overwrite"),
+            flag: (["--set-header-timestamp", "keep"], "keep"),
+            byDefault: "none",
+            look: { $0.server.headerTimestamp.map { "\($0)" } ?? "none" }
+        ),
+        Row(
+            setting: .setHeaderRoutingNode,
+            file: (#""overwrite""#, "overwrite"),
+            environment: ("keep", "keep"),
+            flag: (["--set-header-routing-node", "overwrite"], "overwrite"),
+            byDefault: "none",
+            look: { $0.server.headerRoutingNode.map { "\($0)" } ?? "none" }
         ),
         Row(
             setting: .defaultUser,
