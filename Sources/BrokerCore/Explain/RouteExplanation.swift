@@ -223,6 +223,10 @@ public enum QueueNote: Sendable, Equatable {
     case expiresAtOnce(deadLetterExchange: String?)
     /// It expires after so many milliseconds in the queue.
     case expires(milliseconds: UInt64)
+    /// A message with its id is there: it is acknowledged and ignored.
+    case duplicate
+    /// Its header says that it has to wait so many milliseconds in the queue.
+    case waits(milliseconds: UInt64, header: String)
     /// Nobody consumes.
     case noConsumer
     /// A persistent message in a queue that does not outlive the broker.
@@ -235,6 +239,8 @@ public enum QueueNote: Sendable, Equatable {
         switch self {
         case .refuses, .refusesToDeadLetter: true
         case .dropsOldest, .tooLarge, .expiresAtOnce, .expires, .noConsumer, .notDurable, .priorityLowered: false
+        // It is there already.
+        case .duplicate, .waits: false
         }
     }
 
@@ -249,6 +255,8 @@ public enum QueueNote: Sendable, Equatable {
         case .tooLarge(let limit): "drops it: max-length-bytes is \(limit)"
         case .expiresAtOnce(let exchange): "expires at once, its time to live is 0\(Self.deadLetters(exchange))"
         case .expires(let milliseconds): "expires after \(milliseconds) ms"
+        case .duplicate: "ignores it: a message with its x-deduplication-header is there; a confirm is positive"
+        case .waits(let milliseconds, let header): "keeps it for \(milliseconds) ms, until the instant in '\(header)'"
         case .noConsumer: "has no consumers"
         case .notDurable: "is not durable, the message does not survive a restart"
         case .priorityLowered(let highest): "priority counts as \(highest)"

@@ -126,14 +126,14 @@ extension Shard {
     private func judge(_ info: QueueInfo, _ question: RouteQuestion) -> QueueVerdict.State? {
         guard info.address.shard == self.index, let queue = self.queue(info.address) else { return nil }
         let settings = queue.pointee.settings
-        let deliversAtOnce = queue.pointee.readyCount == 0 && !queue.pointee.rotation.isEmpty
-        var notes: [QueueNote] = []
+        var notes = self.idNotes(queue, question)
+        let deliversAtOnce = queue.pointee.readyCount == 0 && !queue.pointee.rotation.isEmpty && notes.isEmpty
         // Who refuses does so before a consumer is looked for; who drops, after.
-        if !deliversAtOnce || settings.overflow != .dropHead {
+        if notes.isEmpty, !deliversAtOnce || settings.overflow != .dropHead {
             notes += self.limitNotes(queue, bodyBytes: question.bodyBytes)
         }
         let own = question.properties.expiration.flatMap { UInt64("\($0)") }
-        if let time = [own, settings.messageTTLMilliseconds].compactMap({ $0 }).min() {
+        if notes.first != .duplicate, let time = [own, settings.messageTTLMilliseconds].compactMap({ $0 }).min() {
             if time > 0 {
                 notes.append(.expires(milliseconds: time))
             } else if !deliversAtOnce {
@@ -152,6 +152,32 @@ extension Shard {
             deliversAtOnce: deliversAtOnce,
             notes: notes
         )
+    }
+
+    /// What a queue makes of the headers that it looks at.
+    private func idNotes(_ queue: UnsafeMutablePointer<QueueState>, _ question: RouteQuestion) -> [QueueNote] {
+        let header = queue.pointee.settings.delayHeader
+        guard queue.pointee.unique != nil || header != nil else { return [] }
+        return question.properties.encoded.withUnsafeBytes { octets in
+            guard let base = octets.baseAddress else { return [] }
+            let message = MessageView(
+                names: base,
+                namesSize: 0,
+                properties: base,
+                propertiesSize: octets.count,
+                body: base,
+                bodySize: 0
+            )
+            let isLogged = queue.pointee.isLogged && question.properties.deliveryMode == 2
+            if let key = UniqueMessages.key(of: message),
+                queue.pointee.unique?.contains(key, mustBeLogged: isLogged) == true
+            {
+                return [.duplicate]
+            }
+            let now = self.epochMilliseconds(at: self.now)
+            guard let header, let time = Self.instant(in: message, header), time > now else { return [] }
+            return [.waits(milliseconds: time - now, header: "\(header)")]
+        }
     }
 
     /// What a queue's limits mean for a message that is not delivered at once.

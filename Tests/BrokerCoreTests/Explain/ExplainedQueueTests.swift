@@ -101,7 +101,7 @@ import Testing
         let ready = try #require(scene.explain(question).queues.first?.state).ready
         let isGone = row.notes.contains { note in
             switch note {
-            case .expiresAtOnce, .tooLarge, .dropsOldest, .refuses, .refusesToDeadLetter: true
+            case .expiresAtOnce, .tooLarge, .dropsOldest, .refuses, .refusesToDeadLetter, .duplicate, .waits: true
             case .expires, .noConsumer, .notDurable, .priorityLowered: false
             }
         }
@@ -145,5 +145,32 @@ import Testing
         #expect(state.notes == (isTaken ? [] : [.refuses(limit: "max-length", of: 0, now: 0)]))
         scene.client.publish(routingKey: "q", body: [7])
         #expect(scene.client.receive().lines.contains { $0.contains("deliver") } == isTaken)
+    }
+
+    @Test func headersThatQueuesLookAtAreTold() throws {
+        let scene = ExplainScene()
+        scene.queue(
+            "q",
+            ["x-message-deduplication": .bool(1), "x-delay-header": .text("eta"), "x-max-length": .int32(0)]
+        )
+        let id: (ShortString, FieldValue) = ("x-deduplication-header", .text("a"))
+        let eta: (ShortString, FieldValue) = ("eta", .int64(Int64(SimulatedBroker.startOfTime) + 60_000))
+        scene.client.publish(routingKey: "q", properties: BasicProperties(headers: FieldTable([id, eta])), body: [])
+        scene.client.receive()
+        func notes(_ headers: (ShortString, FieldValue)...) throws -> [QueueNote] {
+            let properties = BasicProperties(headers: FieldTable(headers))
+            let found = scene.explain(RouteQuestion(exchange: "", routingKey: "q", properties: properties))
+            return try #require(found.queues.first?.state).notes
+        }
+        #expect(try notes(id) == [.duplicate, .noConsumer])
+        #expect(try notes(id, eta) == [.duplicate, .noConsumer])
+        guard case .waits(let milliseconds, "eta") = try #require(try notes(eta).first) else {
+            Issue.record("it does not wait")
+            return
+        }
+        #expect(59_000...60_000 ~= milliseconds)
+        let limit = QueueNote.dropsOldest(limit: "max-length", of: 0, now: 0, deadLetterExchange: nil)
+        #expect(try notes(("eta", .text("soon"))) == [limit, .noConsumer])
+        #expect(try notes(id).allSatisfy { !$0.text.isEmpty })
     }
 }
