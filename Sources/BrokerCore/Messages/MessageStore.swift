@@ -233,6 +233,7 @@ struct MessageStore: ~Copyable {
         }
         record.references = 0
         let size = record.allocatedSize
+        assert(record.spoil(), "who reads on sees nonsense, in debug builds")
         self.liveBytes &-= size
         self.messageCount &-= 1
         if record.isLogged {

@@ -103,6 +103,15 @@ extension Shard {
             let history = self.histories.byStation[station.number],
             let destination = host.destination(of: definition)
         else { return }
+        // A message may come back to the history on its way, which then forgets others, or this very one.
+        for entry in history.entries {
+            self.store.retain(entry.slot)
+        }
+        defer {
+            for entry in history.entries {
+                self.store.release(entry.slot)
+            }
+        }
         for entry in history.entries {
             let targets: [QueueAddress]
             switch destination {

@@ -91,6 +91,39 @@ import Testing
         #expect(self.drain(owner, "q") == ["a.b", "a.c"])
     }
 
+    /// What comes back to the history while it is told pushes out what is being told.
+    @Test(arguments: placements, [4, 100_000])
+    func circlesGetWhatIsForgottenOnTheWay(placement: (Int, Int, Int), size: Int) {
+        let broker = SimulatedBroker(shardCount: placement.0)
+        let client = SimulatedClient(broker, shard: placement.1).open()
+        let owner = SimulatedClient(broker, shard: placement.2).open()
+        let two: FieldTable = ["x-recent-history-length": .int32(2)]
+        client.call(ExchangeDeclare(exchange: "e", type: "x-recent-history", arguments: two))
+        client.call(ExchangeDeclare(exchange: "t", type: "fanout"))
+        client.call(ExchangeBind(destination: "e", source: "t"))
+        for queue in ["q", "r", "s"] as [ShortString] {
+            owner.call(QueueDeclare(queue: queue))
+            owner.call(QueueBind(queue: queue, exchange: "t"))
+        }
+        let bodies = ["a", "b"].map { String(repeating: $0, count: size) }
+        for body in bodies {
+            client.publish(exchange: "e", routingKey: "key", body: Array(body.utf8))
+        }
+        client.receive()
+        client.call(ExchangeBind(destination: "t", source: "e"))
+        broker.run()
+        for queue in ["q", "r", "s"] as [ShortString] {
+            guard case .content(_, .basicGetOk(let ok), _, _)? = owner.call(BasicGet(queue: queue)).first else {
+                Issue.record("nothing in \(queue)")
+                continue
+            }
+            #expect(ok.exchange == "e" && ok.routingKey == "key")
+            owner.call(BasicRecover(requeue: true))
+            #expect(self.drain(owner, queue) == bodies)
+        }
+        #expect(broker.shards.map(\.census.messages).reduce(0, +) == 2)
+    }
+
     @Test func memoryIsBoundedAndFreed() {
         let broker = SimulatedBroker()
         let client = SimulatedClient(broker).open()
