@@ -80,8 +80,10 @@ struct ChannelState: ~Copyable {
     var lastQueue: ShortString?
     /// The method that waits for its answer came with nowait.
     var pendingNoWait = false
-    /// The topology's method that waits for its answer, or ``noMethod``.
+    /// The topology's method that nobody has decided about, or ``noMethod``.
     var pendingMethod = ChannelState.noMethod
+    /// Answers that are known and wait for other shards or the log; see ``Shard/topologyDecided(_:_:_:)``.
+    var answers = HeldAnswers()
     /// Tags of consumers whose queue went while `queue.delete` waits for its answer; the client hears of them after it.
     var goneWithQueue: [ShortString] = []
 

@@ -37,6 +37,17 @@ struct DeferredFrames {
         }
     }
 
+    /// Looks at the first frame's header and payload; there must be one.
+    func withFirst<Result>(_ body: (FrameHeader, UnsafeRawBufferPointer) -> Result) -> Result {
+        precondition(self.count >= FrameLimits.frameOverheadBytes, "no frame waits")
+        return self.bytes.withUnsafeBytes { bytes in
+            let frame = UnsafeRawBufferPointer(rebasing: bytes[self.head...])
+            let header = FrameHeader.read(from: frame.baseAddress.unsafelyUnwrapped)
+            let end = FrameLimits.frameHeaderBytes + Int(header.size)
+            return body(header, UnsafeRawBufferPointer(rebasing: frame[FrameLimits.frameHeaderBytes..<end]))
+        }
+    }
+
     /// Takes the first frame out; there must be one.
     mutating func removeFirst() -> (header: FrameHeader, frame: [UInt8]) {
         precondition(self.count >= FrameLimits.frameOverheadBytes, "no frame waits")

@@ -199,6 +199,7 @@ extension Shard {
             channel
         )
         channel.pointee.phase = .closing
+        channel.pointee.answers = HeldAnswers()
         self.releaseChannel(channel)
         // Frames that waited are ignored in their turn, but for the client's own `channel.close`.
         self.unpark(channel)
@@ -213,6 +214,7 @@ extension Shard {
         channel.pointee.owesCloseOk = owesCloseOk
         self.dropContent(channel)
         channel.pointee.isWaiting = false
+        channel.pointee.answers = HeldAnswers()
         self.dropDeferred(channel)
         if !wasClosing {
             self.releaseChannel(channel)

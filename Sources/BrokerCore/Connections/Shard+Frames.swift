@@ -272,7 +272,11 @@ extension Shard {
             return
         }
         if channel.pointee.isWaiting {
-            self.deferFrame(channel, payload)
+            if channel.pointee.deferred.isEmpty, let method = self.methodAhead(channel, header, payload) {
+                self.receiveTopologyMethod(method, channel)
+            } else {
+                self.deferFrame(channel, payload)
+            }
             return
         }
         self.receiveChannelFrame(channel, header, payload)
@@ -301,16 +305,25 @@ extension Shard {
     func resumeDeferredFrame(_ address: ChannelAddress) {
         guard let channel = self.channel(address), !channel.pointee.deferred.isEmpty else { return }
         let connection = channel.pointee.connection
-        guard channel.pointee.phase != .finishing, !channel.pointee.isWaiting else { return }
+        guard channel.pointee.phase != .finishing else { return }
+        var ahead: Method?
+        if channel.pointee.isWaiting {
+            ahead = channel.pointee.deferred.withFirst { self.methodAhead(channel, $0, $1) }
+            guard ahead != nil else { return }
+        }
         let (header, frame) = channel.pointee.deferred.removeFirst()
         let size = frame.count
         connection.pointee.deferredBytes -= size
         if connection.pointee.phase == .running || connection.pointee.phase == .draining {
-            frame.withUnsafeBytes { bytes in
-                let payload = UnsafeRawBufferPointer(
-                    rebasing: bytes[FrameLimits.frameHeaderBytes..<size - 1]
-                )
-                self.receiveChannelFrame(channel, header, payload)
+            if let ahead {
+                self.receiveTopologyMethod(ahead, channel)
+            } else {
+                frame.withUnsafeBytes { bytes in
+                    let payload = UnsafeRawBufferPointer(
+                        rebasing: bytes[FrameLimits.frameHeaderBytes..<size - 1]
+                    )
+                    self.receiveChannelFrame(channel, header, payload)
+                }
             }
         }
         // The frame may have closed the channel, or made it wait again.

@@ -320,7 +320,7 @@ extension Shard {
         // The client has asked to cancel it: the answer, which is under way, says the same.
         guard channel.pointee.phase == .open, !consumer.pointee.isCancelled else { return }
         if !consumer.pointee.isGetter && channel.pointee.connection.pointee.notifiesCancel {
-            if channel.pointee.isWaiting && channel.pointee.pendingMethod == QueueDelete.id {
+            if channel.pointee.isDeletingQueue {
                 // Clients that read until `delete-ok` take anything else for trouble.
                 channel.pointee.goneWithQueue.append(consumer.pointee.tag)
             } else {

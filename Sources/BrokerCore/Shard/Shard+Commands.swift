@@ -36,6 +36,10 @@ extension Shard {
             self.declaredOtherwise(asker, redeclaration)
         case .topologyReply(let asker, let reply):
             self.topologyReply(asker, reply)
+        case .topologyDecided(let asker, let reply, let sequence):
+            self.topologyDecided(asker, reply, sequence)
+        case .topologySettled(let asker, let sequence):
+            self.topologySettled(asker, sequence)
         case .describeQueue(let address, let request, let asker):
             self.describeQueue(address, request, asker)
         case .deleteQueue(let address, let ifUnused, let ifEmpty, let reason):

@@ -5,6 +5,8 @@ struct OwnerState {
     /// Who is answered once every shard has applied a change.
     enum Completion {
         case reply(ChannelAddress, TopologyReply)
+        /// A channel that knows already what it will be told.
+        case settled(ChannelAddress)
         case connection(ConnectionAddress)
         /// An operator's request, by its ticket.
         case operation(UInt64)
@@ -144,12 +146,30 @@ extension Shard {
             )
             return
         case .done, .queueDeclared, .queueDeleted, .refused:
-            self.resume(channel)
+            break
         }
-        let isSilent = channel.pointee.pendingNoWait
+        guard channel.pointee.answers.isEmpty else {
+            // Behind what was asked before.
+            self.hold(reply, of: channel, until: nil)
+            return
+        }
+        self.resume(channel)
+        let method = channel.pointee.pendingMethod
+        channel.pointee.pendingMethod = ChannelState.noMethod
+        self.answer(reply, to: method, isSilent: channel.pointee.pendingNoWait, channel)
+        self.tellGoneWithQueue(channel)
+    }
+
+    /// Tells a client what became of its method; `isSilent` when it has said `nowait`.
+    func answer(
+        _ reply: TopologyReply,
+        to method: MethodID,
+        isSilent: Bool,
+        _ channel: UnsafeMutablePointer<ChannelState>
+    ) {
         switch reply {
         case .queueExists, .mayDelete:
-            break
+            assertionFailure("no answer yet")
         case .refused(let violation):
             self.refuse(channel, violation)
         case .queueDeclared(let name, let messageCount, let consumerCount):
@@ -166,15 +186,16 @@ extension Shard {
             }
         case .done:
             if !isSilent {
-                self.sendDone(channel)
+                self.sendDone(method, channel)
             }
         }
-        channel.pointee.pendingMethod = ChannelState.noMethod
-        self.tellGoneWithQueue(channel)
     }
 
-    private func tellGoneWithQueue(_ channel: UnsafeMutablePointer<ChannelState>) {
-        guard channel.pointee.phase == .open else { return }
+    /// Tells of consumers whose queues have gone, once no `queue.delete` waits for its answer.
+    func tellGoneWithQueue(_ channel: UnsafeMutablePointer<ChannelState>) {
+        guard channel.pointee.phase == .open, !channel.pointee.goneWithQueue.isEmpty,
+            !channel.pointee.isDeletingQueue
+        else { return }
         for tag in channel.pointee.goneWithQueue {
             self.sendMethod(BasicCancel(consumerTag: tag, noWait: true), channel)
         }
@@ -198,8 +219,8 @@ extension Shard {
         )
     }
 
-    private func sendDone(_ channel: UnsafeMutablePointer<ChannelState>) {
-        switch channel.pointee.pendingMethod {
+    private func sendDone(_ method: MethodID, _ channel: UnsafeMutablePointer<ChannelState>) {
+        switch method {
         case ExchangeDeclare.id: self.sendMethod(ExchangeDeclareOk(), channel)
         case ExchangeDelete.id: self.sendMethod(ExchangeDeleteOk(), channel)
         case ExchangeBind.id: self.sendMethod(ExchangeBindOk(), channel)
@@ -257,16 +278,31 @@ extension Shard {
             self.complete(completion)
             return
         }
-        self.ownerState.pending[sequence] = OwnerState.PendingChange(remaining: answers, completion: completion)
+        let decided = self.decided(completion)
+        self.ownerState.pending[sequence] = OwnerState.PendingChange(
+            remaining: answers,
+            completion: decided.map { .settled($0.asker) } ?? completion
+        )
         if let record {
             self.logTopology(record, sequence: sequence)
         } else if waitsForLog {
             self.waitForTopology(sequence)
         }
-        guard self.count > 1 else { return }
-        for shard in 1..<self.count {
+        for shard in 0..<self.count where shard != self.index {
             self.send(.applyTopology(sequence: sequence, changes: changes), to: shard)
         }
+        if let (asker, reply) = decided {
+            // Behind the change itself: what the channel asks for next is asked of a shard that has applied it.
+            self.send(.topologyDecided(asker, reply, sequence: sequence), to: asker.shard)
+        }
+    }
+
+    /// What a channel may know before it is done, so that it can go on with its next declare or bind.
+    private func decided(_ completion: OwnerState.Completion) -> (asker: ChannelAddress, reply: TopologyReply)? {
+        guard case .reply(let asker, let reply) = completion else { return nil }
+        // Who has yet to ask the queue must ask when it is there.
+        if case .queueExists = reply { return nil }
+        return (asker, reply)
     }
 
     /// A shard has applied a change.
@@ -278,13 +314,15 @@ extension Shard {
             return
         }
         self.ownerState.pending[sequence] = nil
-        self.complete(pending.completion)
+        self.complete(pending.completion, sequence)
     }
 
-    private func complete(_ completion: OwnerState.Completion) {
+    private func complete(_ completion: OwnerState.Completion, _ sequence: UInt64 = 0) {
         switch completion {
         case .reply(let asker, let reply):
             self.send(.topologyReply(asker, reply), to: asker.shard)
+        case .settled(let asker):
+            self.send(.topologySettled(asker, sequence: sequence), to: asker.shard)
         case .connection(let address):
             self.queueOfEndingConnectionRemoved(address)
         case .operation(let ticket):

@@ -400,7 +400,8 @@ public final class Shard {
     public func takeOutbox(to shard: Int) -> ShardBatch? {
         guard let batch = self.outboxes[shard] else { return nil }
         self.outboxes[shard] = nil
-        self.outboxCapacity = min(max(batch.count, ShardLimits.firstBatchBytes), ShardLimits.keptBatchBytes)
+        let most = max(batch.count, self.outboxCapacity / 2, ShardLimits.firstBatchBytes)
+        self.outboxCapacity = min(most, ShardLimits.keptBatchBytes)
         return batch
     }
 

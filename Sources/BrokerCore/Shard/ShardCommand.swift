@@ -16,6 +16,10 @@ enum ShardCommand: Sendable {
     case topologyApplied(sequence: UInt64)
     /// To the channel that asked.
     case topologyReply(ChannelAddress, TopologyReply)
+    /// To the channel that asked: what it will be told when ``topologySettled(_:sequence:)`` comes.
+    case topologyDecided(ChannelAddress, TopologyReply, sequence: UInt64)
+    /// To the channel that asked: every shard has applied the change and, if it is durable, the log has it.
+    case topologySettled(ChannelAddress, sequence: UInt64)
     /// To the channel that asked, before its answer: what it declares is there otherwise.
     case declaredOtherwise(ChannelAddress, Redeclaration)
     /// From the owner to a queue's home: the queue was declared again, answer with its counts; ask the owner once more
@@ -97,7 +101,7 @@ enum TopologyReply: Sendable {
     case done
     /// The queue is there. Its home tells the counts; the channel's shard asks it, so that the question comes behind
     /// what the channel has published.
-    case queueExists(QueueAddress, TopologyRequest)
+    indirect case queueExists(QueueAddress, TopologyRequest)
     /// The queue may be deleted if its home agrees; the channel's shard asks it, for the same reason.
     case mayDelete(QueueAddress, ifUnused: Bool, ifEmpty: Bool)
     case queueDeclared(name: ShortString, messageCount: UInt32, consumerCount: UInt32)

@@ -36,8 +36,10 @@ enum ShardLimits {
     static let backlogMessages = 4096
     /// Octets of frames that wait on a connection's channels for an answer from another shard.
     static let deferredBytes = 256 * 1024
+    /// Answers of a channel that wait for the log, above which its next declare or bind waits, too.
+    static let heldAnswers = 1024
     /// Room of a batch for another shard to begin with.
-    static let firstBatchBytes = 4096
+    static let firstBatchBytes = 256
     /// Room a batch begins with at most; larger ones have grown.
     static let keptBatchBytes = 256 * 1024
     /// Messages that one queue drops in one go because they are due or beyond its limits.
