@@ -43,7 +43,9 @@ struct HeaderNames: OptionSet {
         while offset < table.count {
             let size = Int(table[offset])
             let value = offset + 1 + size
-            guard value < table.count, let width = self.width(of: table, at: value), value + width < table.count else {
+            guard value < table.count, let width = self.width(of: base, table.count, at: value),
+                value + width < table.count
+            else {
                 return nil
             }
             let end = value + 1 + width
@@ -55,12 +57,12 @@ struct HeaderNames: OptionSet {
 
     /// Octets of a value behind its tag; nil when there are not as many.
     @inline(__always)
-    static func width(of table: UnsafeRawBufferPointer, at index: Int) -> Int? {
+    static func width(of table: UnsafeRawPointer, _ count: Int, at index: Int) -> Int? {
         // By its octet: making a tag of it is a search of its own.
-        switch table[index] {
+        switch table.load(fromByteOffset: index, as: UInt8.self) {
         case FieldTag.longString.rawValue, FieldTag.byteArray.rawValue, FieldTag.table.rawValue,
             FieldTag.array.rawValue:
-            index + 5 <= table.count
+            index + 5 <= count
                 ? 4 + Int(UInt32(bigEndian: table.loadUnaligned(fromByteOffset: index + 1, as: UInt32.self))) : nil
         case FieldTag.int32.rawValue, FieldTag.uint32.rawValue, FieldTag.float.rawValue: 4
         case FieldTag.int64.rawValue, FieldTag.int64L.rawValue, FieldTag.double.rawValue, FieldTag.timestamp.rawValue:

@@ -17,6 +17,8 @@ struct RouteCache: ~Copyable {
     private var targetCount = 0
     /// The route is that of messages with headers, too.
     private(set) var isForHeaders = false
+    /// What messages of this route come from if they wait.
+    var delayOrigin = CachedOrigin()
     /// The target, if there is just one and it lives on this shard.
     var localQueue: UnsafeMutablePointer<QueueState>?
     /// The target, if there is just one and it lives on another shard.
@@ -98,6 +100,7 @@ struct RouteCache: ~Copyable {
         }
         self.targetCount = targets.count
         self.isForHeaders = isForHeaders
+        self.delayOrigin = CachedOrigin()
         self.localQueue = localQueue
         self.remoteQueue = remoteQueue
     }

@@ -132,14 +132,12 @@ extension Shard {
         let propertiesSize = content.headerSize &- 12
         // No property at all, or just a delivery mode, is read here; anything else is scanned (and refused) properly.
         let flags = UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self))
-        var scanned = ScannedProperties()
+        var deliveryMode: UInt8 = 0
         if flags == 0x1000 && propertiesSize == 3 {
-            scanned.deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
+            deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
         } else if flags != 0 || propertiesSize != 2 {
-            scanned = self.scan(UnsafeRawBufferPointer(start: header + 19, count: propertiesSize))
-            guard scanned.isWellFormed else { return 0 }
+            return self.publishScanned(channel, names: names, namesSize: namesSize, header, content, to: queue)
         }
-        let isUsual = !scanned.isSpecial && (!scanned.hasHeaders || channel.pointee.route.isForHeaders)
         var message = IncomingMessage(
             names: names,
             namesSize: namesSize,
@@ -149,13 +147,52 @@ extension Shard {
             bodySize: content.bodySize,
             isMandatory: false,
             propertyFlags: flags,
+            deliveryMode: deliveryMode,
+            contentFrames: header,
+            timeToLive: Self.unlimited
+        )
+        if let queue {
+            _ = self.publishAgain(message, to: queue, on: channel)
+        } else {
+            _ = self.publish(&message, on: channel)
+        }
+        if !self.localCommands.isEmpty {
+            self.runLocalCommands()
+        }
+        return namesSize &+ 15 &+ content.size
+    }
+
+    /// ``publishInPlace(_:names:namesSize:_:_:to:)`` for a message whose properties must be looked at.
+    @inline(never)
+    private func publishScanned(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        names: UnsafeRawPointer,
+        namesSize: Int,
+        _ header: UnsafeRawPointer,
+        _ content: ContentInPlace,
+        to queue: UnsafeMutablePointer<QueueState>?
+    ) -> Int {
+        let propertiesSize = content.headerSize &- 12
+        var scanned = ScannedProperties()
+        self.scan(UnsafeRawBufferPointer(start: header + 19, count: propertiesSize), into: &scanned)
+        guard scanned.isWellFormed else { return 0 }
+        let isUsual = !scanned.isSpecial && (!scanned.hasHeaders || channel.pointee.route.isForHeaders)
+        var message = IncomingMessage(
+            names: names,
+            namesSize: namesSize,
+            properties: header + 19,
+            propertiesSize: propertiesSize,
+            body: header + (content.headerSize &+ 15),
+            bodySize: content.bodySize,
+            isMandatory: false,
+            propertyFlags: UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self)),
             deliveryMode: scanned.deliveryMode,
             contentFrames: header,
             timeToLive: scanned.timeToLive
         )
         if let queue, isUsual {
-            if let deadline = scanned.deadline {
-                self.delayAgain(message, until: deadline, on: channel)
+            if scanned.deadline != 0 {
+                self.delayAgain(message, until: scanned.deadline, delayPlace: scanned.delayPlace, on: channel)
             } else {
                 _ = self.publishAgain(message, to: queue, on: channel)
             }
@@ -175,18 +212,25 @@ extension Shard {
         var isSpecial = false
         /// There are headers, in which ``isSpecial`` sees nothing.
         var hasHeaders = false
-        /// Until when it waits, in milliseconds since 1970.
-        var deadline: UInt64?
+        /// Until when it waits, in milliseconds since 1970; 0 when it does not.
+        var deadline: UInt64 = 0
+        /// Where the value of `x-delay` stands in the headers, if these are the first property and all that will change is
+        /// its sign: 0 is nowhere; below 0 when it is not so, or not known.
+        var delayPlace = -1
         var deliveryMode: UInt8 = 0
         /// Milliseconds that the message's own expiration gives it.
         var timeToLive = Shard.unlimited
     }
 
     /// Validates properties and reads what is needed of them.
-    @inline(never)
-    private func scan(_ properties: UnsafeRawBufferPointer) -> ScannedProperties {
-        guard let scan = try? PropertyScan.scan(properties) else { return ScannedProperties(isWellFormed: false) }
-        var result = ScannedProperties(deliveryMode: scan.deliveryMode)
+    @inline(__always)
+    private func scan(_ properties: UnsafeRawBufferPointer, into result: inout ScannedProperties) {
+        if self.scanDelay(properties, into: &result) || self.scanHeaders(properties, into: &result) { return }
+        guard let scan = try? PropertyScan.scan(properties) else {
+            result.isWellFormed = false
+            return
+        }
+        result.deliveryMode = scan.deliveryMode
         var special = scan.flags & Self.specialProperties
         if let range = scan.expiration, let time = Self.plainExpiration(properties, range) {
             special &= ~PropertyFlags.expiration
@@ -194,17 +238,83 @@ extension Shard {
         }
         if let range = scan.headers {
             let table = UnsafeRawBufferPointer(rebasing: properties[range])
-            let headers = DelayHeaders(in: table)
-            if headers.names.isDisjoint(with: [.copies, .deaths]) {
+            if self.note(DelayHeaders(in: table), of: table, in: &result) {
                 special &= ~PropertyFlags.headers
-                result.hasHeaders = true
-            }
-            if headers.names.contains(.delay) {
-                result.deadline = headers.deadline(table, self.epochMilliseconds(at: self.now))
             }
         }
         result.isSpecial = special != 0
-        return result
+    }
+
+    /// Where headers begin that are the first property: behind the flags and their own length.
+    private static let headersOffset = 6
+
+    /// Reads properties that are `x-delay`, as a number of 32 or 64 bits, and perhaps a delivery mode: those of nearly all
+    /// messages that wait; false for all others, valid or not.
+    @inline(__always)
+    private func scanDelay(_ properties: UnsafeRawBufferPointer, into result: inout ScannedProperties) -> Bool {
+        guard let base = properties.baseAddress, properties.count >= Self.headersOffset &+ 13,
+            UInt64(littleEndian: (base + Self.headersOffset).loadUnaligned(as: UInt64.self)) == DelayHeaders.delayName
+        else { return false }
+        let flags = UInt16(bigEndian: base.loadUnaligned(as: UInt16.self))
+        let size = Int(UInt32(bigEndian: base.loadUnaligned(fromByteOffset: 2, as: UInt32.self)))
+        let hasMode = flags == PropertyFlags.headers | PropertyFlags.deliveryMode
+        let end = Self.headersOffset &+ size
+        guard hasMode || flags == PropertyFlags.headers, properties.count == end &+ (hasMode ? 1 : 0) else {
+            return false
+        }
+        let value = base + (Self.headersOffset &+ 9)
+        let delay: Int64
+        switch (base.load(fromByteOffset: Self.headersOffset &+ 8, as: UInt8.self), size) {
+        case (FieldTag.int64.rawValue, 17), (FieldTag.int64L.rawValue, 17):
+            delay = Int64(bigEndian: value.loadUnaligned(as: Int64.self))
+        case (FieldTag.int32.rawValue, 13):
+            delay = Int64(Int32(bigEndian: value.loadUnaligned(as: Int32.self)))
+        default: return false
+        }
+        guard delay > 0 else { return false }
+        result.hasHeaders = true
+        result.delayPlace = 8
+        result.deadline = DelayHeaders.deadline(after: delay, now: self.epochMilliseconds(at: self.now))
+        if hasMode {
+            result.deliveryMode = base.load(fromByteOffset: end, as: UInt8.self)
+        }
+        return true
+    }
+
+    /// Reads what is needed of properties that are headers and perhaps a delivery mode, if the headers are plain enough to
+    /// be validated by the same walk; false for all others, valid or not.
+    @inline(__always)
+    private func scanHeaders(_ properties: UnsafeRawBufferPointer, into result: inout ScannedProperties) -> Bool {
+        guard properties.count >= Self.headersOffset else { return false }
+        let flags = UInt16(bigEndian: properties.loadUnaligned(as: UInt16.self))
+        guard flags & ~PropertyFlags.deliveryMode == PropertyFlags.headers else { return false }
+        let hasMode = flags != PropertyFlags.headers
+        let size = Int(UInt32(bigEndian: properties.loadUnaligned(fromByteOffset: 2, as: UInt32.self)))
+        let end = Self.headersOffset &+ size
+        guard properties.count == end &+ (hasMode ? 1 : 0) else { return false }
+        let table = UnsafeRawBufferPointer(rebasing: properties[Self.headersOffset..<end])
+        let headers = DelayHeaders(in: table)
+        guard headers.isPlain else { return false }
+        if hasMode {
+            result.deliveryMode = properties[end]
+        }
+        result.isSpecial = !self.note(headers, of: table, in: &result)
+        result.delayPlace = headers.delayPlace
+        return true
+    }
+
+    /// Notes what headers ask for; returns whether that is nothing but to wait.
+    @inline(__always)
+    private func note(
+        _ headers: DelayHeaders,
+        of table: UnsafeRawBufferPointer,
+        in result: inout ScannedProperties
+    ) -> Bool {
+        result.hasHeaders = headers.names.isDisjoint(with: [.copies, .deaths])
+        if headers.names.contains(.delay) {
+            result.deadline = headers.deadline(table, self.epochMilliseconds(at: self.now)) ?? 0
+        }
+        return result.hasHeaders
     }
 
     /// An expiration that is a number in so few digits that it cannot be too large; nil for all others, valid or not.
@@ -223,17 +333,29 @@ extension Shard {
     private func delayAgain(
         _ message: IncomingMessage,
         until deadline: UInt64,
+        delayPlace: Int,
         on channel: UnsafeMutablePointer<ChannelState>
     ) {
-        guard let host = channel.pointee.connection.pointee.virtualHost else { return }
-        let isLogged = self.isDelayLogged(message.flags) { host.exchange(named: message.exchange) }
-        let origin = self.delays.origins.retain(
-            virtualHost: host.name,
-            exchange: message.exchange,
-            isLogged: isLogged
-        )
+        if channel.pointee.route.delayOrigin.generation == self.delays.origins.generation {
+            self.delays.origins.retain(channel.pointee.route.delayOrigin.number)
+        } else {
+            self.retainOrigin(message, on: channel)
+        }
+        var origin = channel.pointee.route.delayOrigin.number
+        let isLogged = self.log.isOn && message.deliveryMode == 2 && channel.pointee.route.delayOrigin.isDurable
+        if isLogged {
+            origin |= DelayOrigins.loggedBit
+        }
         // With room for its place in the log: where it goes when its time has come is not known yet.
         let slot = self.storeMessage(message, references: 1, hasLocation: self.log.isOn)
+        // Made now what it will be, while it is in the cache: when its time comes it is handed on unseen.
+        let headers = self.store.record(slot).properties + Self.headersOffset
+        if delayPlace == 0 || (delayPlace > 0 && DelayHeaders.negate(in: headers, at: delayPlace)) {
+            origin |= DelayOrigins.readyBit
+            if message.deliveryMode == 2 {
+                origin |= DelayOrigins.persistentBit
+            }
+        }
         self.delay(slot, until: deadline, origin: origin)
         guard isLogged else {
             self.settlePublish(channel)
@@ -243,6 +365,24 @@ extension Shard {
         if channel.pointee.mode == .confirm {
             self.waitToConfirm(self.address(of: channel), channel.pointee.confirms.addOpen(count: 1))
         }
+    }
+
+    /// Remembers where messages of a publisher come from, for one message.
+    @inline(never)
+    private func retainOrigin(_ message: IncomingMessage, on channel: UnsafeMutablePointer<ChannelState>) {
+        // Who publishes has a virtual host.
+        let host = channel.pointee.connection.pointee.virtualHost
+        let exchange = host?.exchange(named: message.exchange)
+        let origin = DelayOrigin(
+            virtualHost: host?.name ?? "",
+            exchange: ShortString(Array(message.exchange)) ?? ""
+        )
+        let number = self.delays.origins.retain(origin, isLogged: false)
+        channel.pointee.route.delayOrigin = CachedOrigin(
+            generation: self.delays.origins.generation,
+            number: number,
+            isDurable: exchange?.definition.isDurable ?? false
+        )
     }
 
     /// The channel `number`, if a publish on it can be handled at once.

@@ -12,19 +12,36 @@ struct DelayHeaders {
     /// Which of the names that we look at are there.
     private(set) var names = HeaderNames()
     /// Offsets of the values' tags; 0 is none, since a name stands in front.
-    private var delayPlace = 0
+    private(set) var delayPlace = 0
     private var deliverAtPlace = 0
 
-    /// Walks over the entries of a table, without its length; they were checked when the message came.
+    /// The entries are well-formed, and none is a table or an array.
+    private(set) var isPlain = false
+
+    /// The octets of `x-delay` with its length in front, as a number whose lowest octet is the first.
+    static let delayName: UInt64 = 0x7961_6C65_642D_7807
+
+    /// When a delay that begins now has passed; saturates.
+    @inline(__always)
+    static func deadline(after delay: Int64, now: UInt64) -> UInt64 {
+        let (deadline, overflow) = now.addingReportingOverflow(UInt64(truncatingIfNeeded: delay))
+        return overflow ? .max : deadline
+    }
+
+    /// Walks over the entries of a table, without its length; they were checked when the message came, or are checked now
+    /// if they are plain.
     ///
     /// Nothing is decoded or allocated.
+    @inline(__always)
     init(in table: UnsafeRawBufferPointer) {
         guard let base = table.baseAddress else { return }
+        var isPlain = true
         var offset = 0
-        while offset < table.count {
-            let size = Int(table[offset])
+        let count = table.count
+        while offset < count {
+            let size = Int(base.load(fromByteOffset: offset, as: UInt8.self))
             let value = offset &+ 1 &+ size
-            guard value < table.count, let width = HeaderNames.width(of: table, at: value) else { return }
+            guard value < count, let width = HeaderNames.width(of: base, count, at: value) else { return }
             let name = HeaderNames(name: base + (offset &+ 1), size: size)
             if name == .delay {
                 // Of several with one name the first counts.
@@ -32,15 +49,17 @@ struct DelayHeaders {
                 if size == 12 && self.deliverAtPlace == 0 { self.deliverAtPlace = value }
             }
             self.names.formUnion(name)
+            let tag = base.load(fromByteOffset: value, as: UInt8.self)
+            isPlain = isPlain && tag != FieldTag.table.rawValue && tag != FieldTag.array.rawValue
             offset = value &+ 1 &+ width
         }
+        self.isPlain = isPlain && offset == count
     }
 
     /// ``deadline(_:now:)`` of the table that was walked over.
     func deadline(_ table: UnsafeRawBufferPointer, _ now: UInt64) -> UInt64? {
         if self.delayPlace != 0, let delay = Self.integer(table, self.delayPlace), delay > 0 {
-            let (deadline, overflow) = now.addingReportingOverflow(UInt64(delay))
-            return overflow ? .max : deadline
+            return Self.deadline(after: delay, now: now)
         }
         guard self.deliverAtPlace != 0 else { return nil }
         return Self.milliseconds(table, self.deliverAtPlace).flatMap { $0 > now ? $0 : nil }
@@ -77,20 +96,27 @@ struct DelayHeaders {
     /// then nothing has changed.
     func negateDelay(in table: UnsafeMutableRawBufferPointer) -> Bool {
         guard !self.names.contains(.copies) else { return false }
-        guard self.delayPlace != 0 else { return true }
-        let octets = UnsafeRawBufferPointer(table)
-        guard let delay = Self.integer(octets, self.delayPlace), delay > 0 else { return true }
-        func write<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Bool {
-            let value = Number(truncatingIfNeeded: -delay).bigEndian
-            table.storeBytes(of: value, toByteOffset: self.delayPlace + 1, as: type)
+        guard self.delayPlace != 0, let base = table.baseAddress else { return true }
+        return Self.negate(in: base, at: self.delayPlace)
+    }
+
+    /// Negates the delay whose type stands at a place, if it is above 0; false when that takes another type.
+    @inline(__always)
+    static func negate(in table: UnsafeMutableRawPointer, at place: Int) -> Bool {
+        let value = table + (place &+ 1)
+        func negate<Number: FixedWidthInteger & SignedInteger & BitwiseCopyable>(_ type: Number.Type) -> Bool {
+            let number = Number(bigEndian: value.loadUnaligned(as: type))
+            // Not above 0 is no delay, or one that has passed.
+            if number > 0 { value.storeBytes(of: (0 &- number).bigEndian, as: type) }
             return true
         }
-        switch table[self.delayPlace] {
-        case FieldTag.int8.rawValue: return write(Int8.self)
-        case FieldTag.int16.rawValue: return write(Int16.self)
-        case FieldTag.int32.rawValue: return write(Int32.self)
-        case FieldTag.int64.rawValue, FieldTag.int64L.rawValue: return write(Int64.self)
-        default: return false
+        switch table.load(fromByteOffset: place, as: UInt8.self) {
+        case FieldTag.int64.rawValue, FieldTag.int64L.rawValue: return negate(Int64.self)
+        case FieldTag.int32.rawValue: return negate(Int32.self)
+        case FieldTag.int16.rawValue: return negate(Int16.self)
+        case FieldTag.int8.rawValue: return negate(Int8.self)
+        case FieldTag.uint8.rawValue, FieldTag.uint16.rawValue, FieldTag.uint32.rawValue: return false
+        default: return true
         }
     }
 

@@ -12,6 +12,12 @@ struct DelayedEntry: WheelElement {
     /// Whether the commit log has the message.
     var isLogged: Bool { self.origin & DelayOrigins.loggedBit != 0 }
 
+    /// What a queue is told of the message, if it is as it will be when its time has come.
+    var readyFlags: QueueEntry.Flags? {
+        guard self.origin & DelayOrigins.readyBit != 0 else { return nil }
+        return self.origin & DelayOrigins.persistentBit != 0 ? .persistent : []
+    }
+
     @inline(__always)
     func precedes(_ other: DelayedEntry) -> Bool {
         self.deadline == other.deadline ? self.id < other.id : self.deadline < other.deadline
@@ -43,6 +49,8 @@ struct DelayedMessages: ~Copyable {
     var heldUntil = BrokerInstant(nanoseconds: 0)
     /// Whether all that waits is being told to the log again.
     var isTelling = false
+    /// What messages that come into the cache add up to; nobody looks at it.
+    var warmth: UInt8 = 0
     /// More are due than were published in one go.
     var isBehind = false
     /// Where the last one went that was published, of the origin ``routeOrigin``.
@@ -72,6 +80,8 @@ struct DelayedMessages: ~Copyable {
 extension ShardLimits {
     /// Delayed messages published in one go before others have their turn.
     static let delaysInOneGo = 2048
+    /// Of these, those that are read from memory together.
+    static let delaysAtOnce = 32
     /// Octets of publishes under way to other shards above which delayed messages wait longer.
     static let delayWindowBytes = 16 << 20
     /// How long they wait then.

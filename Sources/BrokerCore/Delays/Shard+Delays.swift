@@ -20,12 +20,13 @@ extension Shard {
     }
 
     /// Whether the log has to have a message that waits, which comes from an exchange.
-    func isDelayLogged(_ flags: QueueEntry.Flags, from exchange: () -> Exchange?) -> Bool {
+    private func isDelayLogged(_ flags: QueueEntry.Flags, from exchange: () -> Exchange?) -> Bool {
         guard self.log.isOn && flags.contains(.persistent) else { return false }
         return exchange()?.definition.isDurable ?? false
     }
 
     /// Keeps a message until its time has come and tells the log if the origin's number says so.
+    @inline(__always)
     func delay(_ slot: UInt32, until deadline: UInt64, origin: UInt32) {
         self.store.record(slot).isKept = true
         let entry = DelayedEntry(deadline: deadline, id: self.delays.takeID(), slot: slot, origin: origin)
@@ -60,24 +61,47 @@ extension Shard {
         guard self.delays.wheel.count > 0, self.delays.heldUntil <= self.now else { return }
         let now = self.epochMilliseconds(at: self.now)
         var remaining = ShardLimits.delaysInOneGo
-        while let entry = self.delays.wheel.popDue(at: now) {
-            self.publishDelayed(entry)
-            remaining -= 1
-            guard self.internalPublishes.bytes < ShardLimits.delayWindowBytes else {
-                self.delays.heldUntil = self.now.advanced(milliseconds: ShardLimits.delayPauseMilliseconds)
-                break
-            }
+        while true {
+            let due = self.delays.wheel.due(at: now).prefix(ShardLimits.delaysAtOnce)
+            guard !due.isEmpty else { break }
             guard remaining > 0 else {
                 self.delays.isBehind = true
+                break
+            }
+            self.warm(due)
+            for entry in due where !self.enqueueDelayed(entry) {
+                self.publishDelayed(entry)
+            }
+            self.delays.wheel.dropDue(due.count)
+            remaining -= due.count
+            guard self.internalPublishes.bytes < ShardLimits.delayWindowBytes else {
+                self.delays.heldUntil = self.now.advanced(milliseconds: ShardLimits.delayPauseMilliseconds)
                 break
             }
         }
         self.dispatchTouchedQueues()
     }
 
+    /// Has messages come into the cache, all at once.
+    ///
+    /// They have lain in memory for a while, and not in the order in which they are due: one by one, each of them is
+    /// waited for.
+    private func warm(_ due: Slice<UnsafeBufferPointer<DelayedEntry>>) {
+        var octets: UInt8 = 0
+        for entry in due where self.store.isResident(entry.slot) {
+            octets &+= self.store.record(entry.slot).base.load(as: UInt8.self)
+        }
+        for entry in due where self.store.isResident(entry.slot) {
+            let record = self.store.record(entry.slot)
+            octets &+= record.base.load(fromByteOffset: record.totalSize &- 1, as: UInt8.self)
+        }
+        // Kept, or nobody would need to read them.
+        self.delays.warmth = octets
+    }
+
     /// Gives a message to the queues that its exchange leads to now.
+    @inline(never)
     private func publishDelayed(_ entry: DelayedEntry) {
-        if self.enqueueDelayed(entry) { return }
         let origin = self.delays.origins[entry.origin]
         guard let host = self.topology.virtualHost(named: origin.virtualHost) else {
             self.delayedDone(entry)
@@ -141,7 +165,7 @@ extension Shard {
         if !self.delays.route.hasMemory {
             self.delays.route = RouteCache(capacity: MessageRecord.maxNamesSize)
         }
-        self.delays.routeOrigin = entry.origin & ~DelayOrigins.loggedBit
+        self.delays.routeOrigin = entry.origin & DelayOrigins.numberMask
         self.delays.route.store(
             view.names,
             size: view.namesSize,
@@ -159,14 +183,13 @@ extension Shard {
     private func enqueueDelayed(_ entry: DelayedEntry) -> Bool {
         let record = self.store.record(entry.slot)
         // Octets that others have, too, stay as they are.
-        guard record.references == 1, entry.origin & ~DelayOrigins.loggedBit == self.delays.routeOrigin,
+        guard record.references == 1, entry.origin & DelayOrigins.numberMask == self.delays.routeOrigin,
             self.delays.route.matches(record.names, size: record.namesSize, version: self.routeEpoch),
             let queue = self.delays.route.localQueue, !queue.pointee.hasFeatures,
             record.hasLocation || !queue.pointee.isLogged,
-            let isPersistent = Self.wakeInPlace(record)
+            let flags = entry.readyFlags ?? Self.wakeInPlace(record)
         else { return false }
-        let flags: QueueEntry.Flags = isPersistent ? .persistent : []
-        if isPersistent && queue.pointee.isLogged {
+        if flags.contains(.persistent) && queue.pointee.isLogged {
             self.notePlace(queue)
             self.store.noteLogged(record, at: self.logMessage(record.view, flags))
         }
@@ -177,8 +200,9 @@ extension Shard {
         return true
     }
 
-    /// Makes a message in memory one that has waited; returns whether it is persistent, or nil when that takes more.
-    private static func wakeInPlace(_ record: MessageRecord) -> Bool? {
+    /// Makes a message in memory one that has waited; returns what a queue is told of it, or nil when that takes more.
+    @inline(never)
+    private static func wakeInPlace(_ record: MessageRecord) -> QueueEntry.Flags? {
         // Properties were checked when the message came, so that their sizes hold.
         let properties = record.properties
         let flags = record.view.propertyFlags
@@ -196,8 +220,8 @@ extension Shard {
             guard DelayHeaders(in: UnsafeRawBufferPointer(table)).negateDelay(in: table) else { return nil }
             offset += 4 + size
         }
-        guard flags & PropertyFlags.deliveryMode != 0 else { return false }
-        return properties.load(fromByteOffset: offset, as: UInt8.self) == 2
+        guard flags & PropertyFlags.deliveryMode != 0 else { return [] }
+        return properties.load(fromByteOffset: offset, as: UInt8.self) == 2 ? .persistent : []
     }
 
     /// All queues have a delayed message.
@@ -208,6 +232,7 @@ extension Shard {
     }
 
     /// A message that has waited does so no more; its reference is somebody else's business.
+    @inline(__always)
     func delayedDone(_ entry: DelayedEntry) {
         if entry.isLogged {
             self.delays.unlogged.append((entry.id, 0))

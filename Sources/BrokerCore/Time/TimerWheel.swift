@@ -18,13 +18,8 @@
 /// 3. Telling goes from the highest level to the lowest, in a level from the last slot to the first, and ends with what is
 ///    due. Elements only move the same way, so that none is missed; only ``update(_:deadline:)`` moves them otherwise.
 struct TimerWheel<Element: WheelElement>: ~Copyable {
-    private struct Chunk {
-        var next: UnsafeMutablePointer<Chunk>?
-        var count: UInt32
-        let capacity: UInt32
-    }
-
-    private typealias List = UnsafeMutablePointer<Chunk>
+    private typealias Chunk = WheelChunks<Element>.Chunk
+    private typealias List = WheelChunks<Element>.List
 
     private struct Slot {
         var first: List?
@@ -44,9 +39,6 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
     private static var slotCount: Int { 1 << self.digitBits }
     private static var levelCount: Int { 64 / self.digitBits }
     private static var wordsOfLevel: Int { self.slotCount / 64 }
-    /// Elements of the first chunk of a slot, and of the others.
-    private static var firstCapacity: Int { 10 }
-    private static var laterCapacity: Int { 170 }
 
     /// A time that all deadlines are reckoned from.
     private var base: UInt64 = 0
@@ -60,8 +52,8 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
     private var dueFirst: List?
     /// The first of them, in the first chunk.
     private var dueIndex = 0
-    /// Octets of all chunks and slots.
-    private(set) var heldBytes = 0
+    private var chunks = WheelChunks<Element>()
+    private var slotBytes = 0
 
     /// Elements are being told.
     private(set) var isTelling = false
@@ -97,6 +89,9 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         self.occupied.deallocate()
     }
 
+    /// Octets of all chunks and slots.
+    var heldBytes: Int { self.chunks.heldBytes + self.slotBytes }
+
     // MARK: In and out
 
     /// Adds an element.
@@ -105,21 +100,30 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         self.put(element)
     }
 
-    /// When ``popDue(at:)`` has something, at the soonest; it may have nothing then but must be asked.
+    /// When ``due(at:)`` has something, at the soonest; it may have nothing then but must be asked.
     var nextDeadline: UInt64? {
-        if let due = self.dueFirst { return Self.elements(due)[self.dueIndex].deadline }
+        if let due = self.dueFirst { return WheelChunks.elements(due)[self.dueIndex].deadline }
         return self.lowest.map { self.start(level: $0.level, slot: $0.slot) }
     }
 
-    /// Removes the next element whose time has come.
-    mutating func popDue(at now: UInt64) -> Element? {
+    /// The next elements whose time has come, as they lie in memory: none only if there is none, and rarely all of them.
+    ///
+    /// Valid until the wheel changes in another way than by ``insert(_:)``.
+    mutating func due(at now: UInt64) -> UnsafeBufferPointer<Element> {
         if self.dueFirst == nil { self.turn(to: now) }
-        guard let chunk = self.dueFirst else { return nil }
-        let element = Self.elements(chunk)[self.dueIndex]
-        self.dueIndex += 1
-        self.count -= 1
+        guard let chunk = self.dueFirst else { return UnsafeBufferPointer(start: nil, count: 0) }
+        return UnsafeBufferPointer(
+            start: WheelChunks.elements(chunk) + self.dueIndex,
+            count: Int(chunk.pointee.count) - self.dueIndex
+        )
+    }
+
+    /// Removes as many of ``due(at:)``.
+    mutating func dropDue(_ count: Int) {
+        guard let chunk = self.dueFirst, count > 0 else { return }
+        self.dueIndex += count
+        self.count -= count
         self.leaveUsedUp(chunk)
-        return element
     }
 
     /// The first chunk of what is due goes when all of it has been taken.
@@ -131,7 +135,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         }
         self.dueFirst = chunk.pointee.next
         self.dueIndex = 0
-        self.free(chunk)
+        self.chunks.free(chunk)
     }
 
     /// Moves what has come nearer, until something is due or nothing more can be.
@@ -171,61 +175,69 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
     private mutating func putAll(_ first: List) {
         var list: List? = first
         while let chunk = list {
-            let elements = Self.elements(chunk)
+            let elements = WheelChunks.elements(chunk)
             for index in 0..<Int(chunk.pointee.count) { self.put(elements[index]) }
             list = chunk.pointee.next
-            self.free(chunk)
+            self.chunks.free(chunk)
         }
     }
 
+    @inline(__always)
     private mutating func put(_ element: Element) {
         let deadline = max(element.deadline, self.base)
-        let difference = deadline ^ self.base
-        let level = difference == 0 ? 0 : (63 - difference.leadingZeroBitCount) / Self.digitBits
-        let slot = Int(truncatingIfNeeded: deadline >> UInt64(level * Self.digitBits)) & (Self.slotCount - 1)
-        let place = self.slots(of: level) + slot
-        var chunk = place.pointee.last
-        if chunk == nil || chunk?.pointee.count == chunk?.pointee.capacity {
-            let new = self.allocate(chunk == nil ? Self.firstCapacity : Self.laterCapacity)
-            if let chunk {
-                chunk.pointee.next = new
-            } else {
-                place.pointee.first = new
-                self.occupied[level * Self.wordsOfLevel + slot >> 6] |= 1 << UInt64(slot & 63)
-                self.occupiedLevels |= 1 << UInt(level)
-            }
-            place.pointee.last = new
-            chunk = new
+        // The highest digit that differs; the lowest one when none does.
+        let bit = 63 &- ((deadline ^ self.base) | 1).leadingZeroBitCount
+        let level = Int(truncatingIfNeeded: UInt(truncatingIfNeeded: bit) / UInt(Self.digitBits))
+        let slot = Int(truncatingIfNeeded: deadline &>> UInt64(truncatingIfNeeded: level &* Self.digitBits))
+        let chunk = self.room(level, slot & (Self.slotCount &- 1))
+        WheelChunks.elements(chunk)[Int(chunk.pointee.count)] = element
+        chunk.pointee.count &+= 1
+    }
+
+    /// A slot's last chunk, with room for one more.
+    @inline(__always)
+    private mutating func room(_ level: Int, _ slot: Int) -> List {
+        if let slots = self.levels[level], let last = slots[slot].last, last.pointee.count != last.pointee.capacity {
+            return last
         }
-        guard let chunk else { return }
-        Self.elements(chunk)[Int(chunk.pointee.count)] = element
-        chunk.pointee.count += 1
+        return self.makeRoom(level, slot)
+    }
+
+    @inline(never)
+    private mutating func makeRoom(_ level: Int, _ slot: Int) -> List {
+        let place = self.slots(of: level) + slot
+        let new = self.chunks.allocate(isFirst: place.pointee.last == nil)
+        if let last = place.pointee.last {
+            last.pointee.next = new
+        } else {
+            place.pointee.first = new
+            self.occupied[level * Self.wordsOfLevel + slot >> 6] |= 1 << UInt64(slot & 63)
+            self.occupiedLevels |= 1 << UInt(level)
+        }
+        place.pointee.last = new
+        return new
     }
 
     /// In order of deadlines, which differ if some had passed, and of what is unique; nearly always they are.
     private mutating func sortDue() {
-        var all: [Element] = []
-        var last: Element?
-        var isSorted = true
-        self.forEach(in: self.dueFirst, from: 0) { element in
-            if let last, element.precedes(last) { isSorted = false }
-            last = element
-            return isSorted
+        guard let first = self.dueFirst else { return }
+        var last = WheelChunks.elements(first)[0]
+        let isSorted = self.forEach(in: first, from: 0) { element in
+            defer { last = element }
+            return !element.precedes(last)
         }
         guard !isSorted else { return }
-        self.forEach(in: self.dueFirst, from: 0) { element in
+        var all: [Element] = []
+        self.forEach(in: first, from: 0) { element in
             all.append(element)
             return true
         }
         all.sort { $0.precedes($1) }
-        var next = 0
-        var list = self.dueFirst
+        var rest = all[...]
+        var list: List? = first
         while let chunk = list {
-            let elements = Self.elements(chunk)
-            for index in 0..<Int(chunk.pointee.count) {
-                elements[index] = all[next]
-                next += 1
-            }
+            let place = UnsafeMutableBufferPointer(start: WheelChunks.elements(chunk), count: Int(chunk.pointee.count))
+            rest = rest.dropFirst(place.update(fromContentsOf: rest.prefix(place.count)))
             list = chunk.pointee.next
         }
     }
@@ -256,7 +268,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         var list = list
         var start = start
         while let chunk = list {
-            let elements = self.elements(chunk)
+            let elements = WheelChunks.elements(chunk)
             for index in start..<Int(chunk.pointee.count) where fits(elements[index]) {
                 return (UnsafeMutableRawPointer(chunk), index)
             }
@@ -268,14 +280,14 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
 
     /// The element at a place.
     subscript(place: Place) -> Element {
-        Self.elements(place.chunk.assumingMemoryBound(to: Chunk.self))[place.index]
+        WheelChunks.elements(place.chunk.assumingMemoryBound(to: Chunk.self))[place.index]
     }
 
     /// Removes the element at a place.
     @discardableResult
     mutating func remove(_ place: Place) -> Element {
         let chunk = place.chunk.assumingMemoryBound(to: Chunk.self)
-        let elements = Self.elements(chunk)
+        let elements = WheelChunks.elements(chunk)
         let element = elements[place.index]
         for index in place.index..<Int(chunk.pointee.count) - 1 { elements[index] = elements[index + 1] }
         chunk.pointee.count -= 1
@@ -300,7 +312,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         var before = self.dueFirst
         while let list = before, list.pointee.next != chunk { before = list.pointee.next }
         before?.pointee.next = chunk.pointee.next
-        self.free(chunk)
+        self.chunks.free(chunk)
     }
 
     /// An element has left a chunk of a slot.
@@ -324,7 +336,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
             place.pointee.last = before
         }
         if self.tellChunk == chunk { self.tellChunk = place.pointee.first }
-        self.free(chunk)
+        self.chunks.free(chunk)
         if place.pointee.first == nil { self.noteEmpty(level, slot) }
     }
 
@@ -366,7 +378,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         var list = list
         var start = start
         while let chunk = list {
-            let elements = Self.elements(chunk)
+            let elements = WheelChunks.elements(chunk)
             for index in start..<Int(chunk.pointee.count) {
                 guard body(elements[index]) else { return false }
             }
@@ -394,7 +406,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
                 if self.tellLevel < 0 && chunk == self.dueFirst { self.tellIndex = max(self.tellIndex, self.dueIndex) }
                 if self.tellIndex < Int(chunk.pointee.count) {
                     self.tellIndex += 1
-                    return Self.elements(chunk)[self.tellIndex - 1]
+                    return WheelChunks.elements(chunk)[self.tellIndex - 1]
                 }
                 self.tellChunk = chunk.pointee.next
                 self.tellIndex = 0
@@ -417,8 +429,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
 
     /// Elements that must be told at once, because they have moved where telling has been.
     mutating func takeDisplaced() -> [Element] {
-        guard !self.displaced.isEmpty else { return [] }
-        defer { self.displaced.removeAll(keepingCapacity: true) }
+        defer { self.displaced = [] }
         return self.displaced
     }
 
@@ -448,7 +459,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         let slots = UnsafeMutablePointer<Slot>.allocate(capacity: Self.slotCount)
         slots.initialize(repeating: Slot(), count: Self.slotCount)
         self.levels[level] = slots
-        self.heldBytes += Self.slotCount * MemoryLayout<Slot>.stride
+        self.slotBytes += Self.slotCount * MemoryLayout<Slot>.stride
         return slots
     }
 
@@ -469,28 +480,5 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         words[slot >> 6] &= ~(1 << UInt64(slot & 63))
         for word in 0..<Self.wordsOfLevel where words[word] != 0 { return }
         self.occupiedLevels &= ~(1 << UInt(level))
-    }
-
-    private static func elements(_ chunk: List) -> UnsafeMutablePointer<Element> {
-        // Behind the chunk's two words; elements are plain memory that needs no other alignment.
-        (UnsafeMutableRawPointer(chunk) + MemoryLayout<Chunk>.size).assumingMemoryBound(to: Element.self)
-    }
-
-    private static func bytes(_ capacity: Int) -> Int {
-        MemoryLayout<Chunk>.size + capacity * MemoryLayout<Element>.stride
-    }
-
-    private mutating func allocate(_ capacity: Int) -> List {
-        let size = Self.bytes(capacity)
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
-        self.heldBytes += size
-        let chunk = memory.bindMemory(to: Chunk.self, capacity: 1)
-        chunk.initialize(to: Chunk(next: nil, count: 0, capacity: UInt32(capacity)))
-        return chunk
-    }
-
-    private mutating func free(_ chunk: List) {
-        self.heldBytes -= Self.bytes(Int(chunk.pointee.capacity))
-        UnsafeMutableRawPointer(chunk).deallocate()
     }
 }

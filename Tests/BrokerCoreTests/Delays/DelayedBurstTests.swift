@@ -62,6 +62,41 @@ import Testing
         #expect(client.broker.shards.allSatisfy { $0.delayedMessageCount == 0 })
     }
 
+    /// Delays of every type, alone and among other headers, and what becomes of each.
+    static let delays: [(came: FieldValue, goes: FieldValue)] = [
+        (.int8(10), .int8(-10)), (.int16(10), .int16(-10)), (.int32(10), .int32(-10)), (.int64(10), .int64(-10)),
+        (.int64L(10), .int64L(-10)), (.uint8(10), .int32(-10)), (.uint32(10), .int32(-10)), (.int32(0), .int32(0)),
+        (.int32(-10), .int32(-10)), (.int64(-10), .int64(-10)), (.int64(.min), .int64(.min)),
+        (.text("10"), .text("10")),
+        (.double(10), .double(10)), (.void, .void),
+    ]
+
+    @Test(arguments: delays, [nil, 1, 2] as [UInt8?])
+    func onlyTheDelayChanges(delay: (came: FieldValue, goes: FieldValue), mode: UInt8?) {
+        let client = SimulatedClient(SimulatedBroker()).open()
+        client.call(QueueDeclare(queue: "q"))
+        let others: [([(ShortString, FieldValue)], [(ShortString, FieldValue)])] = [
+            ([], []), ([("a", .int8(1))], []), ([], [("list", .array(FieldArray([.int8(1), .void])))]),
+            ([("table", .table(["x-delay": .int32(5)]))], [("z", .text("z"))]),
+        ]
+        for (before, behind) in others {
+            func headers(_ value: FieldValue) -> FieldTable { FieldTable(before + [("x-delay", value)] + behind) }
+            for id in [nil, "id"] as [ShortString?] {
+                let sent = BasicProperties(headers: headers(delay.came), deliveryMode: mode, messageID: id)
+                // The way of the first is looked for, that of the others known.
+                for _ in 0..<3 { client.publish(routingKey: "q", properties: sent, body: [1]) }
+                client.receive()
+                client.broker.advance(milliseconds: 10)
+                var wanted = sent
+                wanted.headers = headers(delay.goes)
+                for _ in 0..<3 {
+                    #expect(client.call(BasicGet(queue: "q", noAck: true)).first?.properties == wanted)
+                }
+            }
+        }
+        #expect(client.call(BasicGet(queue: "q", noAck: true)).lines == ["1 basic.get-empty"])
+    }
+
     /// What is there when the time comes counts, also for a message whose way was known.
     @Test func queuesAndBindingsMayChangeMeanwhile() {
         let client = SimulatedClient(SimulatedBroker()).open()

@@ -178,3 +178,12 @@ extension Array {
         self.isEmpty ? nil : self[random.below(self.count)]
     }
 }
+
+extension TimerWheel {
+    /// Removes the next element whose time has come.
+    fileprivate mutating func popDue(at now: UInt64) -> Element? {
+        guard let element = self.due(at: now).first else { return nil }
+        self.dropDue(1)
+        return element
+    }
+}
