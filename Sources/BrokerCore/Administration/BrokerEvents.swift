@@ -91,14 +91,14 @@ extension Shard {
         switch change {
         case .removeQueue(let host, let name):
             let queue = self.topology.virtualHost(named: host)?.queue(named: name)
-            for binding in queue?.incoming.items ?? BindingList.Items() {
+            for binding in queue?.incoming ?? BindingList() {
                 self.tell(.bindingDeleted, Self.facts(binding.definition, in: host))
             }
             self.tell(.queueDeleted, [("name", .text(name)), ("vhost", .text(host))])
         case .removeExchange(let host, let name):
             let exchange = self.topology.virtualHost(named: host)?.exchange(named: name)
-            for binding in Array(exchange?.outgoing.items ?? BindingList.Items())
-                + (exchange?.incoming.items.filter { $0.source !== exchange } ?? [])
+            for binding in Array(exchange?.outgoing ?? BindingList())
+                + (exchange?.incoming.filter { $0.source !== exchange } ?? [])
             {
                 self.tell(.bindingDeleted, Self.facts(binding.definition, in: host))
             }

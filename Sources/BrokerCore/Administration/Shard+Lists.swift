@@ -52,7 +52,7 @@ extension Shard {
             isAutoDelete: info.autoDelete,
             isExclusive: info.exclusiveOwner != nil,
             arguments: info.arguments,
-            policy: EffectivePolicy(queue.pointee.policies),
+            policy: EffectivePolicy(queue.pointee.extra.policies),
             ready: queue.pointee.readyCount,
             unacknowledged: queue.pointee.unacknowledged,
             consumers: queue.pointee.consumerCount
@@ -77,7 +77,7 @@ extension Shard {
                 rows.append(
                     item == 0
                         ? Self.defaultBinding(of: info)
-                        : Self.snapshot(of: info.incoming.items[item - 1], in: info.virtualHostName)
+                        : Self.snapshot(of: info.incoming[item - 1], in: info.virtualHostName)
                 )
                 item += 1
             }
@@ -89,7 +89,7 @@ extension Shard {
     private func bindingsBetweenExchanges(_ virtualHost: String?) throws(AdministrationFailure) -> [BindingSnapshot] {
         try self.virtualHosts(virtualHost).flatMap { host in
             host.exchangeNames.compactMap { host.exchange(named: $0) }.flatMap { exchange in
-                exchange.incoming.items.map { Self.snapshot(of: $0, in: host.name) }
+                exchange.incoming.map { Self.snapshot(of: $0, in: host.name) }
             }
         }
     }

@@ -27,7 +27,7 @@ extension Shard {
             self.store.release(delivery.entry.slot)
             return
         }
-        queue.pointee.dying.insert(delivery.sequence, delivery.entry)
+        queue.pointee.extra.dying.insert(delivery.sequence, delivery.entry)
         self.deaths.append(
             Death(queue: queue.pointee.address, sequence: delivery.sequence, entry: delivery.entry, reason: reason)
         )
@@ -252,16 +252,16 @@ extension Shard {
         isRejected: Bool
     ) {
         if isRejected && queue.pointee.settings.deadLettersAtLeastOnce {
-            if queue.pointee.stuckDeaths.isEmpty {
+            if queue.pointee.extra.stuckDeaths.isEmpty {
                 self.timers.schedule(
                     at: self.now.advanced(milliseconds: ShardLimits.deadLetterRetryMilliseconds),
                     .stuckDeaths(queue.pointee.address)
                 )
             }
-            queue.pointee.stuckDeaths.append(StuckDeath(sequence: sequence, reason: reason))
+            queue.pointee.extra.stuckDeaths.append(StuckDeath(sequence: sequence, reason: reason))
             return
         }
-        guard let entry = queue.pointee.dying.remove(sequence) else { return }
+        guard let entry = queue.pointee.extra.dying.remove(sequence) else { return }
         self.logSettled(queue, sequence, entry.flags)
         self.store.release(entry.slot)
     }
@@ -269,10 +269,10 @@ extension Shard {
     /// Tries once more what nobody took.
     func retryStuckDeaths(_ address: QueueAddress) {
         guard let queue = self.queue(address) else { return }
-        let stuck = queue.pointee.stuckDeaths
-        queue.pointee.stuckDeaths = []
+        let stuck = queue.pointee.extra.stuckDeaths
+        queue.pointee.extra.stuckDeaths = []
         for death in stuck {
-            guard let entry = queue.pointee.dying.remove(death.sequence) else { continue }
+            guard let entry = queue.pointee.extra.dying.remove(death.sequence) else { continue }
             self.deadLetter(queue, ConsumerState.Delivery(sequence: death.sequence, entry: entry), death.reason)
         }
         self.runDeaths()

@@ -13,7 +13,7 @@ extension Shard {
     /// A message has come back.
     func logReturned(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery) {
         guard queue.pointee.isLogged, delivery.entry.flags.contains(.persistent) else { return }
-        let number = queue.pointee.info.durableID
+        let number = queue.pointee.durableID
         let count = delivery.entry.flags.deliveryCount
         let isOther = self.log.returns.countedQueue != number || self.log.returns.count != count
         if isOther || self.log.returns.counted.count == ShardLimits.settledRanges {
@@ -30,7 +30,7 @@ extension Shard {
 
     /// A message waits.
     func logRetry(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, at epochMilliseconds: UInt64) {
-        let number = queue.pointee.info.durableID
+        let number = queue.pointee.durableID
         let isFull = self.log.returns.retries.count == ShardLimits.settledRanges
         if self.log.returns.retriedQueue != number || isFull {
             self.flushRetries()
@@ -45,7 +45,7 @@ extension Shard {
     func logMoved(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery, to sequence: UInt64) {
         let base = self.appendLog(.move, size: MoveRecord.size)
         MoveRecord.write(
-            queue: queue.pointee.info.durableID,
+            queue: queue.pointee.durableID,
             deliveryCount: delivery.entry.flags.deliveryCount,
             from: delivery.sequence,
             to: sequence,
@@ -56,9 +56,9 @@ extension Shard {
     /// A message gets another place while live state is told again: whole, because where it was may not have been told yet
     /// and where it is may not be told any more.
     func logAgain(_ queue: UnsafeMutablePointer<QueueState>, _ delivery: ConsumerState.Delivery, to sequence: UInt64) {
-        var place = DurablePlace(queue: queue.pointee.info.durableID, sequence: sequence)
+        var place = DurablePlace(queue: queue.pointee.durableID, sequence: sequence)
         if delivery.entry.flags.contains(.hasDeadline) {
-            let deadline = queue.pointee.expiry.deadline(of: delivery.sequence)
+            let deadline = queue.pointee.extra.expiry.deadline(of: delivery.sequence)
             place.deadline = deadline.map { self.epochMilliseconds(ofDeadline: $0) } ?? 1
             self.log.isTimed = true
         }

@@ -78,7 +78,7 @@ extension Shard {
         }
         if cursor.part == nil {
             cursor.part = .ring(from: 0)
-            cursor.deadlines = queue.pointee.expiry.runsByPlace
+            cursor.deadlines = queue.pointee.extra.expiry.runsByPlace
         }
         while let part = cursor.part {
             guard let next = self.tell(part, of: queue, &cursor, &step) else { return false }
@@ -120,7 +120,7 @@ extension Shard {
             guard let rest = resumption ?? end else { return .requeued(from: 0) }
             cursor.part = .levels(from: rest)
         case .requeued(let from):
-            let end = queue.pointee.requeued.forEach(from: from) { tellNext($0.order, $0.sequence, $0.entry) }
+            let end = queue.pointee.extra.requeued.forEach(from: from) { tellNext($0.order, $0.sequence, $0.entry) }
             guard let rest = resumption ?? end else { return .outstanding(consumer: 0, serial: 0) }
             cursor.part = .requeued(from: rest)
         case .outstanding(let index, let serial):
@@ -134,7 +134,7 @@ extension Shard {
         case .heldBack:
             guard !self.tellHeldBack(queue, &cursor, &step) else { return .dying(from: 0) }
         case .dying(let from):
-            let end = queue.pointee.dying.forEach(from: from) { tellNext($0.order, $0.sequence, $0.entry) }
+            let end = queue.pointee.extra.dying.forEach(from: from) { tellNext($0.order, $0.sequence, $0.entry) }
             guard let rest = resumption ?? end else { return .ring(from: 0) }
             cursor.part = .dying(from: rest)
         }
@@ -213,7 +213,7 @@ extension Shard {
         step.messages -= 1
         guard queue.pointee.isLogged && queue.pointee.deliveredUpTo > 0 else { return }
         let base = self.appendLog(.delivered, size: DeliveredRecord.size)
-        DeliveredRecord.write(queue: queue.pointee.info.durableID, upTo: queue.pointee.deliveredUpTo, at: base)
+        DeliveredRecord.write(queue: queue.pointee.durableID, upTo: queue.pointee.deliveredUpTo, at: base)
         step.octets -= 64
     }
 
@@ -271,7 +271,7 @@ extension Shard {
         _ entry: QueueEntry,
         _ deadlines: [ExpiryIndex.Run]
     ) -> Int {
-        var place = DurablePlace(queue: queue.pointee.info.durableID, sequence: sequence)
+        var place = DurablePlace(queue: queue.pointee.durableID, sequence: sequence)
         if entry.flags.contains(.hasDeadline) {
             place.deadline = self.epochDeadline(of: sequence, in: deadlines)
             self.log.isTimed = true
@@ -294,7 +294,7 @@ extension Shard {
             return
         }
         var deadlines: [ExpiryIndex.Run] = []
-        if entry.flags.contains(.hasDeadline), let deadline = queue.pointee.expiry.deadline(of: sequence) {
+        if entry.flags.contains(.hasDeadline), let deadline = queue.pointee.extra.expiry.deadline(of: sequence) {
             deadlines.append(ExpiryIndex.Run(deadline: deadline, first: sequence, count: 1))
         }
         _ = self.tellNow(queue, sequence, entry, deadlines)

@@ -32,7 +32,7 @@ extension Topology {
                 changes.append(.addQueue(durable))
             }
             for exchange in exchanges {
-                for binding in exchange.outgoing.items where binding.destination.isDurable {
+                for binding in exchange.outgoing where binding.destination.isDurable {
                     changes.append(.addBinding(virtualHost: host.name, binding.definition))
                 }
             }

@@ -37,7 +37,7 @@ extension Exchange {
     /// Looks at up to `limit` bindings; those that a table or a hash finds are always among them.
     func explain(_ message: QuestionMessage, limit: Int) -> Finding {
         var finding = Finding()
-        let all = self.outgoing.items
+        let all = self.outgoing
         let seen = all.prefix(max(limit, 0))
         finding.unseen = all.count - seen.count
         func add(_ binding: Binding, _ match: BindingVerdict.Match, _ reason: BindingReason) {

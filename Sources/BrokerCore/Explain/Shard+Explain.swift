@@ -199,7 +199,7 @@ extension Shard {
         let ready = UInt64(clamping: queue.pointee.readyCount)
         if let most = settings.maxLength, ready >= most { return [note("max-length", most, ready)] }
         guard let most = settings.maxLengthBytes else { return [] }
-        let bytes = UInt64(clamping: queue.pointee.readyBytes)
+        let bytes = UInt64(clamping: queue.pointee.extra.readyBytes)
         let body = UInt64(clamping: bodyBytes)
         let (sum, isHuge) = bytes.addingReportingOverflow(body)
         guard isHuge || sum > most else { return [] }

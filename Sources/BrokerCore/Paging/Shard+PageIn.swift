@@ -44,7 +44,7 @@ extension Shard {
         let read = PageRead(for: .queue(queue.pointee.address))
         self.want(slot, read)
         if !read.wanted.isEmpty {
-            queue.pointee.loads += 1
+            queue.pointee.extra.loads += 1
             self.paging.requests.append(.read(read))
         }
     }
@@ -88,10 +88,10 @@ extension Shard {
 
     /// Asks for the next messages of a queue that are on disk and not asked for yet.
     func load(_ queue: UnsafeMutablePointer<QueueState>) {
-        guard queue.pointee.loads < 2 else { return }
+        guard queue.pointee.extra.loads < 2 else { return }
         let read = PageRead(for: .queue(queue.pointee.address))
         var scanned = 0
-        let window = queue.pointee.window
+        let window = queue.pointee.extra.window
         // Two windows ahead, once it is known how many messages one is.
         let limit = window == 0 ? ShardLimits.pageReadMessages : 2 * window
         if queue.pointee.asideCount > 0 {
@@ -115,7 +115,7 @@ extension Shard {
         }
         if read.octets >= ShardLimits.pageReadBytes || read.wanted.count >= ShardLimits.pageReadMessages {
             // Full: this is how many messages a window is.
-            queue.pointee.window = max(1, read.wanted.count)
+            queue.pointee.extra.window = max(1, read.wanted.count)
         }
         if read.wanted.isEmpty {
             queue.pointee.loadTrigger = queue.pointee.headSequence &+ UInt64(max(1, window / 2))
@@ -125,8 +125,8 @@ extension Shard {
             }
             return
         }
-        queue.pointee.loads += 1
-        queue.pointee.loadTrigger = queue.pointee.headSequence &+ UInt64(max(1, queue.pointee.window / 2))
+        queue.pointee.extra.loads += 1
+        queue.pointee.loadTrigger = queue.pointee.headSequence &+ UInt64(max(1, queue.pointee.extra.window / 2))
         self.paging.requests.append(.read(read))
     }
 
@@ -161,7 +161,7 @@ extension Shard {
         switch read.reason {
         case .queue(let address):
             if let queue = self.queue(address) {
-                queue.pointee.loads -= 1
+                queue.pointee.extra.loads -= 1
                 if !queue.pointee.isStalled && !queue.pointee.rotation.isEmpty {
                     self.load(queue)
                 }

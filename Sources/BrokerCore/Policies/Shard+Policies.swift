@@ -11,8 +11,11 @@ extension Shard {
         let info = queue.pointee.info
         guard let host = self.topology.virtualHost(named: info.virtualHostName) else { return 0 }
         var steps = 0
-        queue.pointee.policies = host.policies.match(queue: info.name, info.parsed.queueType, &steps)
-        self.applySettings(QueueSettings(info, queue.pointee.policies), to: queue)
+        let policies = host.policies.match(queue: info.name, info.parsed.queueType, &steps)
+        if policies != queue.pointee.extra.policies {
+            queue.pointee.extra.policies = policies
+        }
+        self.applySettings(QueueSettings(info, queue.pointee.extra.policies), to: queue)
         return steps
     }
 

@@ -29,7 +29,7 @@ final class CondemnedMessages {
         purge: Purge?,
         counting memory: MemoryCount
     ) {
-        self.loggedQueue = isLogged && queue.pointee.isLogged ? queue.pointee.info.durableID : 0
+        self.loggedQueue = isLogged && queue.pointee.isLogged ? queue.pointee.durableID : 0
         self.purge = purge
         self.unique = queue.pointee.unique
         self.headSequence = queue.pointee.headSequence
@@ -38,7 +38,9 @@ final class CondemnedMessages {
         self.outstanding = SparseRing(counting: memory)
         queue.pointee.headSequence = queue.pointee.nextSequence
         swap(&self.ready, &queue.pointee.ready)
-        swap(&self.requeued, &queue.pointee.requeued)
+        if !queue.pointee.extra.requeued.isEmpty {
+            swap(&self.requeued, &queue.pointee.extra.requeued)
+        }
         self.levels = queue.pointee.takeLevels()
         queue.pointee.noteEmptied()
     }

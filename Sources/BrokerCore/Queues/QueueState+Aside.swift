@@ -35,7 +35,7 @@ extension QueueState {
 
     /// Puts a message that was there before a restart in front of the ring, by its place.
     mutating func restoreAside(_ sequence: UInt64, _ entry: QueueEntry) {
-        self.requeued.insert(sequence, entry)
+        self.extra.requeued.insert(sequence, entry)
         self.asideCount &+= 1
     }
 
@@ -47,10 +47,10 @@ extension QueueState {
             var order = sequence
             if self.returnRules.isFirstInFirstOut {
                 // Behind everything that has its order from its place.
-                order = 1 << 63 | self.returnCount
-                self.returnCount &+= 1
+                order = 1 << 63 | self.extra.returnCount
+                self.extra.returnCount &+= 1
             }
-            self.requeued.insert(sequence, entry, order: order)
+            self.extra.requeued.insert(sequence, entry, order: order)
         }
         self.asideCount &+= 1
     }
@@ -92,7 +92,7 @@ extension QueueState {
 
     private var nextReturned: QueueEntry {
         if let levels = self.levels { return levels.pointee.first }
-        return self.requeued.first.entry
+        return self.extra.requeued.first.entry
     }
 
     /// Hands over ready messages outside of the ring, what is delivered next rather first, until `body` has enough.
@@ -100,7 +100,7 @@ extension QueueState {
         if let levels = self.levels {
             levels.pointee.forEachNext(body)
         } else {
-            self.requeued.forEachNext(body)
+            self.extra.requeued.forEachNext(body)
         }
     }
 
@@ -128,7 +128,7 @@ extension QueueState {
         if let levels = self.levels {
             return levels.pointee.removeFirst()
         }
-        let element = self.requeued.removeFirst()
+        let element = self.extra.requeued.removeFirst()
         return ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
     }
 }

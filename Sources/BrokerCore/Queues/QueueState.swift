@@ -1,47 +1,45 @@
 /// One queue, on its home shard, behind a pointer.
 ///
 /// Invariants:
-/// 1. Every message is in exactly one place: ``ready``, ``requeued``, ``levels``, ``withheld``, held back in ``groups``, one
-///    consumer's ``ConsumerState/outstanding`` or ``dying``.
+/// 1. Every message is in exactly one place: ``ready``, ``QueueExtras/requeued``, ``levels``, ``withheld``, held back in ``groups``, one
+///    consumer's ``ConsumerState/outstanding`` or ``QueueExtras/dying``.
 /// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
-///    everything in ``requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
+///    everything in ``QueueExtras/requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
 ///    message's place. Holes in ``ready`` are where messages left before their turn; the first entry is none, and there
 ///    are never many more holes than messages.
 /// 3. A consumer is in ``rotation`` exactly while its ``ConsumerState/isReady`` is set.
 struct QueueState: ~Copyable {
     let info: QueueInfo
+    /// The number by which the commit log knows it, 0 when it is not durable; copied from ``info`` like the address, because
+    /// every message needs it.
+    let durableID: UInt64
     let address: QueueAddress
     let isSingleActive: Bool
+    /// The least loaded consumer gets the next message.
+    var isFair: Bool
+    /// Persistent messages of this queue go to the commit log.
+    let isLogged: Bool
+    /// In the shard's list of queues to dispatch.
+    var isTouched = false
     /// ``settings`` and ``returnRules``; ``QueueRules/plain`` for the queues, nearly all, that have none of their own.
     private var rules: UnsafePointer<QueueRules>
-    /// The policies that had a part in ``settings``.
-    var policies = MatchedPolicies()
+    /// What few queues have; see ``QueueExtras``.
+    private var extras = QueueExtras.none
 
     var ready: EntryRing
     var headSequence: UInt64 = 0
     /// Holes in ``ready``.
     private(set) var holes = 0
-    var requeued: OrderedEntries
-    /// All ready messages of a queue with priorities, which has no others; nil for queues without.
-    var levels: UnsafeMutablePointer<PriorityLevels>?
     /// Ready messages that are not in ``ready``.
     var asideCount = 0
+    /// All ready messages of a queue with priorities, which has no others; nil for queues without.
+    var levels: UnsafeMutablePointer<PriorityLevels>?
     /// Messages that came back and may not be delivered yet; made when there is one.
     var withheld: UnsafeMutablePointer<WithheldMessages>?
     /// Groups of messages, in a queue that tells them apart.
     var groups: UnsafeMutablePointer<MessageGroups>?
     /// The ids of its messages, in a queue that takes each once.
     let unique: UniqueMessages?
-    /// Something is kept of messages until they leave: ``groups`` or ``unique``.
-    var followsMessages = false
-    /// How many have come back to a queue that hands them out in that order.
-    var returnCount: UInt64 = 0
-    /// When the shard looks for acknowledgements that are overdue.
-    var ackTimer: BrokerInstant?
-    /// The least loaded consumer gets the next message.
-    var isFair: Bool
-    /// Dead messages that have not arrived where dead letters go.
-    var dying: OrderedEntries
     /// Messages handed out and not settled.
     var unacknowledged = 0
 
@@ -49,58 +47,36 @@ struct QueueState: ~Copyable {
     var rotation = ConsumerRotation()
     /// Consumers that count: not getters, not cancelled ones.
     var consumerCount = 0
-    var hadConsumer = false
-    var hasExclusiveConsumer = false
+    var nextArrival: UInt64 = 0
     /// The consumer that gets everything, if the queue is single active.
     var activeConsumer: UInt32?
-    var nextArrival: UInt64 = 0
-    /// Persistent messages of this queue go to the commit log.
-    let isLogged: Bool
-    /// Places below were handed to consumers that acknowledge, once.
-    var deliveredUpTo: UInt64 = 0
+    var hadConsumer = false
+    var hasExclusiveConsumer = false
     /// In the shard's list of queues that have delivered in this turn.
     var isDeliveredNoted = false
+    /// Places below were handed to consumers that acknowledge, once.
+    var deliveredUpTo: UInt64 = 0
 
-    /// In the shard's list of queues to dispatch.
-    var isTouched = false
-
+    /// Nanoseconds of the soonest deadline in ``QueueExtras/expiry``; a copy for those who dispatch.
+    var nextExpiry = UInt64.max
+    /// When this place is the next to be delivered more is read ahead; see ``QueueExtras/loads``.
+    var loadTrigger: UInt64 = .max
+    /// Something is kept of messages until they leave: ``groups`` or ``unique``.
+    var followsMessages = false
     /// Whether more is asked for than handing messages on: a deadline, a limit, a delay, or each message once.
     private(set) var hasFeatures = false
-    /// Octets of the bodies of ready messages; kept only while ``QueueSettings/maxLengthBytes`` is set.
-    var readyBytes = 0
-    /// When messages must leave.
-    var expiry = ExpiryIndex()
-    /// Nanoseconds of the soonest deadline in ``expiry``; a copy for those who dispatch.
-    var nextExpiry = UInt64.max
-    /// Nanoseconds for which a timer is set.
-    var armedExpiry = UInt64.max
     /// Taking out what is due or beyond the limits is under way in pieces.
     var isTrimming = false
-    /// When the queue was used last, if it may expire.
-    var lastUse = BrokerInstant(nanoseconds: 0)
-    /// When a timer looks whether the queue is still used.
-    var armedLease = BrokerInstant(nanoseconds: .max)
-    /// Dead messages that could not be handed on, to be tried again.
-    var stuckDeaths: [StuckDeath] = []
-
-    // Messages on disk.
     /// The next message is on disk: in the shard's list of queues that wait for the disk.
     var isStalled = false
-    /// Reads under way.
-    var loads = 0
-    /// Messages of a read; 0 before the first one that was full.
-    var window = 0
-    /// When this place is the next to be delivered more is read ahead.
-    var loadTrigger: UInt64 = .max
 
     /// A queue, whose memory is counted somewhere.
     init(info: QueueInfo, isLogged: Bool, counting memory: MemoryCount) {
         self.ready = EntryRing(counting: memory)
-        self.requeued = OrderedEntries(counting: memory)
-        self.dying = OrderedEntries(counting: memory)
         self.isLogged = isLogged
         self.info = info
         self.address = info.address
+        self.durableID = info.durableID
         self.isSingleActive = info.parsed.isSingleActiveConsumer
         let settings = QueueSettings(info.parsed)
         self.rules = QueueRules.make(settings)
@@ -113,6 +89,7 @@ struct QueueState: ~Copyable {
 
     deinit {
         QueueRules.free(self.rules)
+        QueueExtras.free(self.extras)
         self.levels?.deinitialize(count: 1)
         self.levels?.deallocate()
         self.withheld?.deinitialize(count: 1)
@@ -129,6 +106,15 @@ struct QueueState: ~Copyable {
     /// What is done with deliveries that come back.
     var returnRules: ReturnRules {
         @inline(__always) _read { yield self.rules.pointee.returnRules }
+    }
+
+    /// What few queues have; changing it makes room for it.
+    var extra: QueueExtras {
+        @inline(__always) _read { yield self.extras.pointee }
+        _modify {
+            if self.extras == QueueExtras.none { self.extras = QueueExtras.make(counting: self.ready.memory) }
+            yield &self.extras.pointee
+        }
     }
 
     /// Gives the queue other settings; for ``Shard/applySettings(_:to:)`` only.
@@ -185,7 +171,8 @@ struct QueueState: ~Copyable {
         if sequence < self.headSequence {
             guard self.asideCount > 0 else { return nil }
             let held = self.groups?.pointee.takeHeld(at: sequence)
-            let entry = held ?? (self.levels.map { $0.pointee.remove(sequence) } ?? self.requeued.remove(sequence))
+            let entry =
+                held ?? (self.levels.map { $0.pointee.remove(sequence) } ?? self.extra.requeued.remove(sequence))
             if entry != nil {
                 self.asideCount &-= 1
             }
@@ -212,7 +199,7 @@ struct QueueState: ~Copyable {
     /// Holes that are kept whatever the number of messages.
     private static let keptHoles = 64
 
-    /// Moves what stands before the last hole to ``requeued``, which needs no holes.
+    /// Moves what stands before the last hole to ``QueueExtras/requeued``, which needs no holes.
     ///
     /// Each message moves once, and there are fewer of them than holes.
     private mutating func closeUp() {
@@ -221,7 +208,7 @@ struct QueueState: ~Copyable {
             if entry.isHole {
                 self.holes -= 1
             } else {
-                self.requeued.insert(self.headSequence, entry)
+                self.extra.requeued.insert(self.headSequence, entry)
                 self.asideCount &+= 1
             }
             self.headSequence += 1
@@ -232,12 +219,14 @@ struct QueueState: ~Copyable {
     mutating func noteEmptied() {
         self.asideCount = 0
         self.holes = 0
-        self.readyBytes = 0
+        if self.extra.readyBytes != 0 {
+            self.extra.readyBytes = 0
+        }
     }
 
     /// Calls `body` for every ready message, in no particular order.
     func forEachReady(_ body: (UInt64, QueueEntry) -> Void) {
-        self.requeued.forEach { body($0.sequence, $0.entry) }
+        self.extra.requeued.forEach { body($0.sequence, $0.entry) }
         _ = self.levels?.pointee.forEach(from: 0, to: .max, body)
         self.groups?.pointee.forEachHeld { body($0.sequence, $0.entry) }
         for offset in 0..<self.ready.count {

@@ -42,16 +42,16 @@ extension Shard {
 
     /// Has the shard look at the queue at a deadline, unless it does so before.
     private func scheduleAckTimeouts(_ queue: UnsafeMutablePointer<QueueState>, _ deadline: BrokerInstant) {
-        if let timer = queue.pointee.ackTimer, timer <= deadline { return }
-        queue.pointee.ackTimer = deadline
+        if let timer = queue.pointee.extra.ackTimer, timer <= deadline { return }
+        queue.pointee.extra.ackTimer = deadline
         self.timers.schedule(at: deadline, .acknowledgements(queue.pointee.address))
     }
 
     /// Deliveries of a queue may have lapsed.
     func fireAckTimeouts(_ address: QueueAddress) {
         guard let queue = self.queue(address) else { return }
-        if let timer = queue.pointee.ackTimer, timer <= self.now {
-            queue.pointee.ackTimer = nil
+        if let timer = queue.pointee.extra.ackTimer, timer <= self.now {
+            queue.pointee.extra.ackTimer = nil
         }
         var next: BrokerInstant?
         for consumer in queue.pointee.consumers {

@@ -35,7 +35,7 @@ extension Shard {
         }
         self.dispatchBeforeLimits(queue)
         if let limit = queue.pointee.settings.maxLengthBytes,
-            UInt64(queue.pointee.readyBytes) + UInt64(bodySize) > limit
+            UInt64(queue.pointee.extra.readyBytes) + UInt64(bodySize) > limit
         {
             self.noteRefusal(queue, .bytes, bodySize: bodySize)
             return true
@@ -147,7 +147,7 @@ extension Shard {
     private func deliverOrExpire(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64) {
         self.dispatch(queue)
         guard let entry = queue.pointee.removeReady(sequence) else {
-            queue.pointee.expiry.noteOverdue(SequenceRange(first: sequence, count: 1))
+            queue.pointee.extra.expiry.noteOverdue(SequenceRange(first: sequence, count: 1))
             self.compactOverdueIfWorthwhile(queue)
             return
         }
@@ -159,7 +159,7 @@ extension Shard {
     @inline(__always)
     func noteReady(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry, _ change: Int) {
         if queue.pointee.settings.maxLengthBytes != nil {
-            queue.pointee.readyBytes += change * self.store.bodySize(entry.slot)
+            queue.pointee.extra.readyBytes += change * self.store.bodySize(entry.slot)
         }
     }
 
@@ -178,7 +178,9 @@ extension Shard {
     /// Whether a queue has more than it may.
     func isBeyondLimits(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
         if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.readyCount) > limit { return true }
-        if let limit = queue.pointee.settings.maxLengthBytes, UInt64(queue.pointee.readyBytes) > limit { return true }
+        if let limit = queue.pointee.settings.maxLengthBytes, UInt64(queue.pointee.extra.readyBytes) > limit {
+            return true
+        }
         return false
     }
 

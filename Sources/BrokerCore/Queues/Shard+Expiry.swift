@@ -18,10 +18,10 @@ extension Shard {
         // Rounded up: never too early, and at most a millisecond late.
         let milliseconds = deadline.nanoseconds / Self.nanosecondsPerMillisecond
         let isWhole = deadline.nanoseconds % Self.nanosecondsPerMillisecond == 0
-        queue.pointee.expiry.add(sequence, deadline: isWhole ? milliseconds : milliseconds + 1)
+        queue.pointee.extra.expiry.add(sequence, deadline: isWhole ? milliseconds : milliseconds + 1)
         self.updateExpiry(queue)
         let living = queue.pointee.readyCount + self.awayCount(queue)
-        if queue.pointee.expiry.runCount > 2 * living + ExpiryIndex.keptRuns {
+        if queue.pointee.extra.expiry.runCount > 2 * living + ExpiryIndex.keptRuns {
             self.compactExpiry(queue)
         }
     }
@@ -33,15 +33,17 @@ extension Shard {
         to sequence: UInt64
     ) {
         guard delivery.entry.flags.contains(.hasDeadline),
-            let deadline = queue.pointee.expiry.deadline(of: delivery.sequence)
+            let deadline = queue.pointee.extra.expiry.deadline(of: delivery.sequence)
         else { return }
-        queue.pointee.expiry.add(sequence, deadline: deadline)
+        queue.pointee.extra.expiry.add(sequence, deadline: deadline)
         self.updateExpiry(queue)
     }
 
     /// A queue has nothing left that could be due.
     func forgetDeadlines(_ queue: UnsafeMutablePointer<QueueState>) {
-        queue.pointee.expiry.removeAll()
+        if queue.pointee.extra.expiry.runCount > 0 || queue.pointee.extra.expiry.overdueCount > 0 {
+            queue.pointee.extra.expiry.removeAll()
+        }
         queue.pointee.nextExpiry = .max
     }
 
@@ -52,15 +54,15 @@ extension Shard {
 
     /// Keeps the copy of the soonest deadline and a timer for it.
     private func updateExpiry(_ queue: UnsafeMutablePointer<QueueState>) {
-        guard let next = queue.pointee.expiry.nextDeadline else {
+        guard let next = queue.pointee.extra.expiry.nextDeadline else {
             queue.pointee.nextExpiry = .max
             return
         }
         let (product, overflow) = next.multipliedReportingOverflow(by: Self.nanosecondsPerMillisecond)
         let nanoseconds = overflow ? .max - 1 : product
         queue.pointee.nextExpiry = nanoseconds
-        if nanoseconds < queue.pointee.armedExpiry {
-            queue.pointee.armedExpiry = nanoseconds
+        if nanoseconds < queue.pointee.extra.armedExpiry {
+            queue.pointee.extra.armedExpiry = nanoseconds
             self.timers.schedule(at: BrokerInstant(nanoseconds: nanoseconds), .expiry(queue.pointee.address))
         }
     }
@@ -68,8 +70,8 @@ extension Shard {
     /// A queue's timer has fired.
     func expiryTimerFired(_ address: QueueAddress) {
         guard let queue = self.queue(address) else { return }
-        if queue.pointee.armedExpiry <= self.now.nanoseconds {
-            queue.pointee.armedExpiry = .max
+        if queue.pointee.extra.armedExpiry <= self.now.nanoseconds {
+            queue.pointee.extra.armedExpiry = .max
         }
         guard !queue.pointee.isTrimming else { return }
         self.trim(queue)
@@ -81,9 +83,9 @@ extension Shard {
         guard queue.pointee.nextExpiry <= self.now.nanoseconds else { return true }
         let milliseconds = self.now.nanoseconds / Self.nanosecondsPerMillisecond
         var budget = ShardLimits.deathsPerTurn
-        while let run = queue.pointee.expiry.takeDue(at: milliseconds) {
+        while let run = queue.pointee.extra.expiry.takeDue(at: milliseconds) {
             if let rest = self.expire(run, in: queue, &budget) {
-                queue.pointee.expiry.putBack(rest)
+                queue.pointee.extra.expiry.putBack(rest)
                 self.updateExpiry(queue)
                 self.trimLater(queue)
                 return false
@@ -108,7 +110,7 @@ extension Shard {
         if queue.pointee.levels != nil {
             // They may stand anywhere.
             if self.awayCount(queue) > 0 {
-                queue.pointee.expiry.noteOverdue(SequenceRange(first: run.first, count: run.count))
+                queue.pointee.extra.expiry.noteOverdue(SequenceRange(first: run.first, count: run.count))
             }
         } else if sequence < head {
             let end = min(run.end, head)
@@ -122,7 +124,7 @@ extension Shard {
                 sequence += 1
             }
             if self.awayCount(queue) > 0 {
-                queue.pointee.expiry.noteOverdue(SequenceRange(first: run.first, count: sequence - run.first))
+                queue.pointee.extra.expiry.noteOverdue(SequenceRange(first: run.first, count: sequence - run.first))
             }
         }
         while sequence < run.end {
@@ -147,7 +149,7 @@ extension Shard {
     private func compactExpiry(_ queue: UnsafeMutablePointer<QueueState>) {
         let places = self.scatteredPlaces(queue)
         let head = queue.pointee.headSequence
-        queue.pointee.expiry.compact { run in
+        queue.pointee.extra.expiry.compact { run in
             if run.end > head { return true }
             let index = Self.index(of: run.first, in: places)
             return index < places.count && places[index] < run.end
@@ -158,7 +160,7 @@ extension Shard {
     /// Places of messages that are not in the ring, in order.
     private func scatteredPlaces(_ queue: UnsafeMutablePointer<QueueState>) -> [UInt64] {
         var places = self.awayPlaces(queue)
-        queue.pointee.requeued.forEach { places.append($0.sequence) }
+        queue.pointee.extra.requeued.forEach { places.append($0.sequence) }
         _ = queue.pointee.levels?.pointee.forEach(from: 0, to: .max) { sequence, _ in places.append(sequence) }
         queue.pointee.groups?.pointee.forEachHeld { places.append($0.sequence) }
         places.sort()
@@ -193,8 +195,8 @@ extension Shard {
     /// Forgets overdue places whose messages have been acknowledged, when there are many.
     func compactOverdueIfWorthwhile(_ queue: UnsafeMutablePointer<QueueState>) {
         let limit = 2 * self.awayCount(queue) + ExpiryIndex.keptRuns
-        if queue.pointee.expiry.overdueCount > limit {
-            queue.pointee.expiry.compactOverdue(away: self.awayPlaces(queue))
+        if queue.pointee.extra.expiry.overdueCount > limit {
+            queue.pointee.extra.expiry.compactOverdue(away: self.awayPlaces(queue))
         }
     }
 }

@@ -14,7 +14,7 @@ extension Shard {
 
     @inline(never)
     func renewLease(_ queue: UnsafeMutablePointer<QueueState>) {
-        queue.pointee.lastUse = self.now
+        queue.pointee.extra.lastUse = self.now
         self.armLease(queue)
     }
 
@@ -23,23 +23,23 @@ extension Shard {
         guard let milliseconds = queue.pointee.settings.expiresMilliseconds, queue.pointee.consumerCount == 0 else {
             return
         }
-        let due = queue.pointee.lastUse.advanced(milliseconds: milliseconds)
-        guard due < queue.pointee.armedLease else { return }
-        queue.pointee.armedLease = due
+        let due = queue.pointee.extra.lastUse.advanced(milliseconds: milliseconds)
+        guard due < queue.pointee.extra.armedLease else { return }
+        queue.pointee.extra.armedLease = due
         self.timers.schedule(at: due, .lease(queue.pointee.address))
     }
 
     /// The timer of a queue's lease has fired.
     func leaseTimerFired(_ address: QueueAddress) {
         guard let queue = self.queue(address) else { return }
-        if queue.pointee.armedLease <= self.now {
-            queue.pointee.armedLease = BrokerInstant(nanoseconds: .max)
+        if queue.pointee.extra.armedLease <= self.now {
+            queue.pointee.extra.armedLease = BrokerInstant(nanoseconds: .max)
         }
         // The last consumer to leave renews the lease.
         guard let milliseconds = queue.pointee.settings.expiresMilliseconds, queue.pointee.consumerCount == 0 else {
             return
         }
-        guard queue.pointee.lastUse.advanced(milliseconds: milliseconds) <= self.now else {
+        guard queue.pointee.extra.lastUse.advanced(milliseconds: milliseconds) <= self.now else {
             self.armLease(queue)
             return
         }

@@ -27,7 +27,7 @@ extension Shard {
         if settings.isLimited {
             self.dropHead(queue)
         }
-        if !queue.pointee.stuckDeaths.isEmpty {
+        if !queue.pointee.extra.stuckDeaths.isEmpty {
             self.retryStuckDeaths(queue.pointee.address)
         }
     }
@@ -38,6 +38,6 @@ extension Shard {
         queue.pointee.forEachReady { _, entry in
             bytes += self.store.bodySize(entry.slot)
         }
-        queue.pointee.readyBytes = bytes
+        queue.pointee.extra.readyBytes = bytes
     }
 }

@@ -74,8 +74,8 @@ extension Shard {
         let address = queue.pointee.address
         let messageCount = UInt32(clamping: queue.pointee.readyCount)
         self.runDeaths(of: queue)
-        while !queue.pointee.dying.isEmpty {
-            self.store.release(queue.pointee.dying.removeFirst().entry.slot)
+        while !queue.pointee.extra.dying.isEmpty {
+            self.store.release(queue.pointee.extra.dying.removeFirst().entry.slot)
         }
         // The topology's record says that the queue is gone, and with it everything in it.
         _ = self.dropWithheld(queue, isLogged: false)

@@ -18,7 +18,7 @@ extension Shard {
     ) {
         var delivery = delivery
         delivery.entry.flags.countReturn()
-        if delivery.entry.flags.contains(.hasDeadline) && queue.pointee.expiry.isOverdue(delivery.sequence) {
+        if delivery.entry.flags.contains(.hasDeadline) && queue.pointee.extra.expiry.isOverdue(delivery.sequence) {
             self.expireReturned(queue, delivery, wasWaiting: false)
             return
         }
@@ -71,7 +71,7 @@ extension Shard {
         _ delivery: ConsumerState.Delivery,
         wasWaiting: Bool = false
     ) {
-        if delivery.entry.flags.contains(.hasDeadline) && queue.pointee.expiry.isOverdue(delivery.sequence) {
+        if delivery.entry.flags.contains(.hasDeadline) && queue.pointee.extra.expiry.isOverdue(delivery.sequence) {
             self.expireReturned(queue, delivery, wasWaiting: wasWaiting)
             return
         }

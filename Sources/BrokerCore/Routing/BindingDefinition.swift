@@ -11,11 +11,11 @@ struct BindingDefinition: Hashable, Sendable {
     }
 
     /// The exchange that messages come from.
-    private(set) var source: ShortString
+    let source: ShortString
     /// Whether ``destination`` names a queue or an exchange.
     let kind: DestinationKind
     /// The queue or exchange that messages go to.
-    private(set) var destination: ShortString
+    let destination: ShortString
     /// The binding key.
     let routingKey: ShortString
     /// The arguments, ordered by name: their order on the wire does not make another binding.
@@ -36,13 +36,19 @@ struct BindingDefinition: Hashable, Sendable {
         self.arguments = Self.ordered(arguments)
     }
 
-    /// The same, with the strings of those who are there: there are many bindings, and each name once will do.
-    func sharing(source: ShortString, destination: ShortString) -> BindingDefinition {
-        assert(source == self.source && destination == self.destination, "the names are the same")
-        var definition = self
-        definition.source = source
-        definition.destination = destination
-        return definition
+    /// Describes a binding that is there, whose arguments are in order.
+    init(
+        source: ShortString,
+        kind: DestinationKind,
+        destination: ShortString,
+        routingKey: ShortString,
+        orderedArguments: FieldTable
+    ) {
+        self.source = source
+        self.kind = kind
+        self.destination = destination
+        self.routingKey = routingKey
+        self.arguments = orderedArguments
     }
 
     /// Sorts by name and leaves one spelling of what means the same to RabbitMQ: tags `l` and `L`, true as 1 and 2.

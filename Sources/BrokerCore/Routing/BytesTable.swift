@@ -10,7 +10,9 @@ import AMQPProtocol
 /// One table can hold many small maps (the nodes of a trie): keys then carry the number of their map, the `scope`.
 struct BytesTable<Value> {
     private let hasher: BytesHash
-    private var hashes: ContiguousArray<UInt64> = []
+    /// The lower half of each key's hash.
+    private var hashes: ContiguousArray<UInt32> = []
+    /// Nothing as long as all keys are of scope 0.
     private var scopes: ContiguousArray<UInt32> = []
     private var keys: ContiguousArray<ShortString> = []
     private var values: ContiguousArray<Value?> = []
@@ -49,7 +51,7 @@ struct BytesTable<Value> {
 
     /// All keys of scope 0 by octets, for lists that must not depend on hashes.
     var sortedKeys: [ShortString] {
-        self.hashes.indices.filter { self.hashes[$0] != 0 && self.scopes[$0] == 0 }.map { self.keys[$0] }.sorted()
+        self.hashes.indices.filter { self.hashes[$0] != 0 && self.scope(at: $0) == 0 }.map { self.keys[$0] }.sorted()
     }
 
     // MARK: Changing
@@ -66,6 +68,9 @@ struct BytesTable<Value> {
         }
         if (self.count + 1) * 8 > (self.mask + 1) * 7 {
             self.grow()
+        }
+        if scope != 0 && self.scopes.isEmpty {
+            self.scopes = ContiguousArray(repeating: 0, count: self.hashes.count)
         }
         self.place(key, value, stored: self.stored(hash, scope), scope: scope)
         self.count += 1
@@ -105,7 +110,9 @@ struct BytesTable<Value> {
             // The key at `next` may move back only if the hole is not before its home, going around.
             if (next - home) & self.mask >= (next - hole) & self.mask {
                 self.hashes[hole] = self.hashes[next]
-                self.scopes[hole] = self.scopes[next]
+                if !self.scopes.isEmpty {
+                    self.scopes[hole] = self.scopes[next]
+                }
                 self.keys.swapAt(hole, next)
                 self.values.swapAt(hole, next)
                 hole = next
@@ -128,7 +135,7 @@ struct BytesTable<Value> {
         var place = Int(truncatingIfNeeded: stored) & self.mask
         while true {
             let found = self.hashes[place]
-            if found == stored, self.scopes[place] == scope, Self.isEqual(self.keys[place], key) { return place }
+            if found == stored, self.scope(at: place) == scope, Self.isEqual(self.keys[place], key) { return place }
             if found == 0 { return -1 }
             place = (place &+ 1) & self.mask
         }
@@ -136,10 +143,13 @@ struct BytesTable<Value> {
 
     /// The hash as it is kept: 0 means unused.
     @inline(__always)
-    private func stored(_ hash: UInt64, _ scope: UInt32) -> UInt64 {
-        let scoped = scope == 0 ? hash : self.hasher.scoped(hash, scope)
+    private func stored(_ hash: UInt64, _ scope: UInt32) -> UInt32 {
+        let scoped = UInt32(truncatingIfNeeded: scope == 0 ? hash : self.hasher.scoped(hash, scope))
         return scoped == 0 ? 1 : scoped
     }
+
+    @inline(__always)
+    private func scope(at place: Int) -> UInt32 { self.scopes.isEmpty ? 0 : self.scopes[place] }
 
     @inline(__always)
     private static func isEqual(_ key: ShortString, _ octets: UnsafeRawBufferPointer) -> Bool {
@@ -166,23 +176,25 @@ struct BytesTable<Value> {
         let capacity = max(8, (self.mask + 1) * 2)
         let old = self
         self.hashes = ContiguousArray(repeating: 0, count: capacity)
-        self.scopes = ContiguousArray(repeating: 0, count: capacity)
+        self.scopes = old.scopes.isEmpty ? [] : ContiguousArray(repeating: 0, count: capacity)
         self.keys = ContiguousArray(repeating: .empty, count: capacity)
         self.values = ContiguousArray(repeating: nil, count: capacity)
         self.mask = capacity - 1
         for index in old.hashes.indices where old.hashes[index] != 0 {
             guard let value = old.values[index] else { continue }
-            self.place(old.keys[index], value, stored: old.hashes[index], scope: old.scopes[index])
+            self.place(old.keys[index], value, stored: old.hashes[index], scope: old.scope(at: index))
         }
     }
 
-    private mutating func place(_ key: ShortString, _ value: Value, stored: UInt64, scope: UInt32) {
+    private mutating func place(_ key: ShortString, _ value: Value, stored: UInt32, scope: UInt32) {
         var place = Int(truncatingIfNeeded: stored) & self.mask
         while self.hashes[place] != 0 {
             place = (place + 1) & self.mask
         }
         self.hashes[place] = stored
-        self.scopes[place] = scope
+        if !self.scopes.isEmpty {
+            self.scopes[place] = scope
+        }
         self.keys[place] = key
         self.values[place] = value
     }

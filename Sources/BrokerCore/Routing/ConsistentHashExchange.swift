@@ -38,7 +38,7 @@ final class ConsistentHashExchange {
 
     /// Adds a binding.
     func bind(_ binding: Binding) {
-        let place = Place(kind: binding.definition.kind, name: binding.definition.destination)
+        let place = Place(kind: binding.kind, name: binding.destination.name)
         if let index = self.index[place] {
             self.nodes[index].bindings.append(binding)
             self.nodes[index].weight = Self.weight(of: self.nodes[index].bindings)
@@ -57,7 +57,7 @@ final class ConsistentHashExchange {
 
     /// Takes a binding away that was added.
     func unbind(_ binding: Binding) {
-        let place = Place(kind: binding.definition.kind, name: binding.definition.destination)
+        let place = Place(kind: binding.kind, name: binding.destination.name)
         guard let index = self.index[place] else { preconditionFailure("a binding that was added is taken away") }
         self.nodes[index].bindings.removeAll { $0 === binding }
         guard self.nodes[index].bindings.isEmpty else {
@@ -74,7 +74,7 @@ final class ConsistentHashExchange {
     }
 
     private static func weight(of bindings: ContiguousArray<Binding>) -> Double {
-        bindings.reduce(0) { max($0, Double(self.weight($1.definition.routingKey) ?? 0)) }
+        bindings.reduce(0) { max($0, Double(self.weight($1.routingKey) ?? 0)) }
     }
 
     /// The weight that a binding key stands for; nil when it is no integer.
@@ -118,7 +118,7 @@ final class ConsistentHashExchange {
 
     /// Which destination a binding leads to, counted from 0.
     func bucket(of binding: Binding) -> Int {
-        self.index[Place(kind: binding.definition.kind, name: binding.definition.destination)] ?? 0
+        self.index[Place(kind: binding.kind, name: binding.destination.name)] ?? 0
     }
 
     /// The number of the destination of a message; there is one.

@@ -11,14 +11,14 @@ final class DirectExchange {
 
     /// Adds a binding.
     func bind(_ binding: Binding) {
-        self.bindings.update(binding.definition.routingKey, initial: BindingList(.route)) { $0.insert(binding) }
+        self.bindings.update(binding.routingKey, initial: BindingList()) { $0.insert(binding, as: .route) }
     }
 
     /// Takes a binding away that was added.
     func unbind(_ binding: Binding) {
-        let key = binding.definition.routingKey
-        let isLast = self.bindings.update(key, initial: BindingList(.route)) { list in
-            list.remove(binding)
+        let key = binding.routingKey
+        let isLast = self.bindings.update(key, initial: BindingList()) { list in
+            list.remove(binding, as: .route)
             return list.isEmpty
         }
         if isLast {
@@ -34,8 +34,8 @@ final class DirectExchange {
     }
 
     /// The bindings of a routing key.
-    func bindings(of routingKey: UnsafeRawBufferPointer) -> BindingList.Items {
-        self.bindings[routingKey]?.items ?? BindingList.Items()
+    func bindings(of routingKey: UnsafeRawBufferPointer) -> BindingList {
+        self.bindings[routingKey] ?? BindingList()
     }
 
     /// Any binding will do: arguments are stored and mean nothing here.

@@ -42,20 +42,6 @@ final class Exchange {
         case chance(RandomExchange)
     }
 
-    private struct BindingKey: Hashable {
-        let kind: BindingDefinition.DestinationKind
-        let destination: ShortString
-        let routingKey: ShortString
-        let arguments: FieldTable
-
-        init(_ definition: BindingDefinition) {
-            self.kind = definition.kind
-            self.destination = definition.destination
-            self.routingKey = definition.routingKey
-            self.arguments = definition.arguments
-        }
-    }
-
     /// What was declared.
     let definition: ExchangeDefinition
     /// Where messages go that find no binding here; nil when nothing was declared.
@@ -66,11 +52,11 @@ final class Exchange {
     }
     /// Finds the bindings of a message.
     let router: Router
-    private var index: [BindingKey: Binding] = [:]
+    private var index = BindingIndex()
     /// The bindings with this exchange as source.
-    private(set) var outgoing = BindingList(.source)
+    private(set) var outgoing = BindingList()
     /// The bindings that lead here.
-    private(set) var incoming = BindingList(.destination)
+    private(set) var incoming = BindingList()
     /// The look for a message's queues that came here last; see ``RouteTargets``.
     var routeStamp: UInt64 = 0
     /// Where messages stop on their way through; nil for an exchange that only hands them on.
@@ -122,7 +108,7 @@ final class Exchange {
 
     /// The binding that is the same as the one described; nil when there is none.
     func binding(_ definition: BindingDefinition) -> Binding? {
-        self.index[BindingKey(definition)]
+        self.index[definition]
     }
 
     /// Why a binding from an exchange of this type cannot be, in RabbitMQ's words; nil when it can.
@@ -140,14 +126,13 @@ final class Exchange {
     /// Adds a binding unless it is there; says whether it was new.
     @discardableResult
     func bind(_ definition: BindingDefinition, to destination: Destination) -> Bool {
-        let key = BindingKey(definition)
-        guard self.index[key] == nil else { return false }
+        guard self.index[definition] == nil else { return false }
         let binding = Binding(definition, from: self, to: destination)
-        self.index[key] = binding
-        self.outgoing.insert(binding)
+        self.index.insert(binding)
+        self.outgoing.insert(binding, as: .source)
         switch destination {
-        case .queue(let queue): queue.incoming.insert(binding)
-        case .exchange(let exchange): exchange.incoming.insert(binding)
+        case .queue(let queue): queue.incoming.insert(binding, as: .destination)
+        case .exchange(let exchange): exchange.incoming.insert(binding, as: .destination)
         }
         switch self.router {
         case .direct(let router): router.bind(binding)
@@ -163,11 +148,11 @@ final class Exchange {
 
     /// Takes a binding of this exchange out of every list; cost does not depend on how many there are.
     func unbind(_ binding: Binding) {
-        self.index[BindingKey(binding.definition)] = nil
-        self.outgoing.remove(binding)
+        self.index.remove(binding)
+        self.outgoing.remove(binding, as: .source)
         switch binding.destination {
-        case .queue(let queue): queue.incoming.remove(binding)
-        case .exchange(let exchange): exchange.incoming.remove(binding)
+        case .queue(let queue): queue.incoming.remove(binding, as: .destination)
+        case .exchange(let exchange): exchange.incoming.remove(binding, as: .destination)
         }
         switch self.router {
         case .direct(let router): router.unbind(binding)
@@ -182,10 +167,10 @@ final class Exchange {
 
     /// Takes out every binding from and to this exchange.
     func unbindAll() {
-        while let binding = self.outgoing.items.last {
+        while let binding = self.outgoing.last {
             self.unbind(binding)
         }
-        while let binding = self.incoming.items.last {
+        while let binding = self.incoming.last {
             binding.source.unbind(binding)
         }
     }

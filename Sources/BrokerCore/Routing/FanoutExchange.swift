@@ -2,19 +2,19 @@ import AMQPProtocol
 
 /// Routes to every binding, whatever the routing key.
 final class FanoutExchange {
-    private var bindings = BindingList(.route)
+    private var bindings = BindingList()
 
     /// Makes an exchange without bindings.
     init() {}
 
     /// Adds a binding.
     func bind(_ binding: Binding) {
-        self.bindings.insert(binding)
+        self.bindings.insert(binding, as: .route)
     }
 
     /// Takes a binding away that was added.
     func unbind(_ binding: Binding) {
-        self.bindings.remove(binding)
+        self.bindings.remove(binding, as: .route)
     }
 
     /// Adds all destinations; says whether there was any binding.

@@ -54,7 +54,7 @@ final class HeadersExchange {
 
     fileprivate static let matchKey: ShortString = "x-match"
 
-    private var bindings = BindingList(.route)
+    private var bindings = BindingList()
     private var rules: [ObjectIdentifier: Rule] = [:]
 
     /// Makes an exchange without bindings.
@@ -62,13 +62,13 @@ final class HeadersExchange {
 
     /// Adds a binding.
     func bind(_ binding: Binding) {
-        self.bindings.insert(binding)
-        self.rules[ObjectIdentifier(binding)] = Rule(binding.definition.arguments)
+        self.bindings.insert(binding, as: .route)
+        self.rules[ObjectIdentifier(binding)] = Rule(binding.arguments)
     }
 
     /// Takes a binding away that was added.
     func unbind(_ binding: Binding) {
-        self.bindings.remove(binding)
+        self.bindings.remove(binding, as: .route)
         self.rules[ObjectIdentifier(binding)] = nil
     }
 
@@ -77,7 +77,7 @@ final class HeadersExchange {
         guard !self.bindings.isEmpty else { return false }
         let entries = headers.entries()
         var isFound = false
-        for binding in self.bindings.items {
+        for binding in self.bindings {
             guard let rule = self.rules[ObjectIdentifier(binding)], rule.matches(entries) else { continue }
             targets.add(binding)
             isFound = true

@@ -120,10 +120,13 @@ struct RouteTargets {
     /// Adds where bindings lead; says whether there was any binding.
     @inline(__always)
     mutating func add(_ bindings: borrowing BindingList) -> Bool {
-        guard let first = bindings.items.first else { return false }
-        self.add(first)
-        for binding in bindings.items.rest {
-            self.add(binding)
+        switch bindings {
+        case .empty: return false
+        case .one(let binding): self.add(binding)
+        case .many(let all):
+            for binding in all {
+                self.add(binding)
+            }
         }
         return true
     }

@@ -29,7 +29,7 @@ final class TopicTrie {
         var words: UInt32 = 0
         var isHash: Bool
         var stamp: UInt64 = 0
-        var bindings = BindingList(.route)
+        var bindings = BindingList()
 
         var isUnused: Bool { self.words == 0 && self.star == 0 && self.hash == 0 && self.bindings.isEmpty }
     }
@@ -58,22 +58,22 @@ final class TopicTrie {
     /// Adds a binding.
     func bind(_ binding: Binding) {
         var node = Self.root
-        for word in Self.words(of: binding.definition.routingKey) {
+        for word in Self.words(of: binding.routingKey) {
             node = self.child(of: node, word) ?? self.addChild(to: node, word)
         }
-        self.nodes[Int(node)].bindings.insert(binding)
+        self.nodes[Int(node)].bindings.insert(binding, as: .route)
     }
 
     /// Takes a binding away that was added.
     func unbind(_ binding: Binding) {
         var node = Self.root
-        for word in Self.words(of: binding.definition.routingKey) {
+        for word in Self.words(of: binding.routingKey) {
             guard let child = self.child(of: node, word) else {
                 preconditionFailure("a binding that was added has its node")
             }
             node = child
         }
-        self.nodes[Int(node)].bindings.remove(binding)
+        self.nodes[Int(node)].bindings.remove(binding, as: .route)
         while node != Self.root, self.nodes[Int(node)].isUnused {
             node = self.unlink(node)
         }

@@ -1,32 +1,51 @@
 import AMQPProtocol
 
 /// A queue as it travels between shards: everything but its messages and consumers.
+///
+/// All shards share what it consists of, which never changes.
 struct QueueDefinition: Equatable, Sendable {
-    /// The virtual host it belongs to.
-    var virtualHost: ShortString
-    /// Its name, without line breaks, never empty.
-    var name: ShortString
-    /// Where it lives.
-    var address: QueueAddress
-    /// Whether it survives a restart; never for exclusive queues, whatever was declared.
-    var isDurable: Bool
-    /// Whether it goes with its last consumer.
-    var isAutoDelete: Bool
-    /// The connection that alone may use it, and with which it goes; nil for ordinary queues.
-    var exclusiveOwner: ConnectionAddress?
-    /// The arguments as declared, those included that mean nothing to us.
-    var arguments: FieldTable
-    /// ``parsedArguments``, which are large and most often those of no arguments at all: then there is no box.
-    private let boxedArguments: BoxedArguments?
-    /// The number by which the commit log knows it, unique for ever; 0 when it is not durable.
-    var durableID: UInt64
+    private let body: Body
 
-    private final class BoxedArguments: Equatable, Sendable {
-        let value: QueueArguments
+    private final class Body: Sendable {
+        let virtualHost: ShortString
+        let name: ShortString
+        let arguments: FieldTable
+        let durableID: UInt64
+        let unusual: Unusual?
+        let address: QueueAddress
+        let isDurable: Bool
+        let isAutoDelete: Bool
 
-        init(_ value: QueueArguments) { self.value = value }
+        init(
+            _ virtualHost: ShortString,
+            _ name: ShortString,
+            _ address: QueueAddress,
+            isDurable: Bool,
+            isAutoDelete: Bool,
+            _ arguments: FieldTable,
+            _ unusual: Unusual?,
+            durableID: UInt64
+        ) {
+            self.virtualHost = virtualHost
+            self.name = name
+            self.arguments = arguments
+            self.durableID = durableID
+            self.unusual = unusual
+            self.address = address
+            self.isDurable = isDurable
+            self.isAutoDelete = isAutoDelete
+        }
+    }
 
-        static func == (left: BoxedArguments, right: BoxedArguments) -> Bool { left.value == right.value }
+    /// What most queues do not have, so that there is none.
+    private final class Unusual: Sendable {
+        let owner: ConnectionAddress?
+        let arguments: QueueArguments
+
+        init(_ owner: ConnectionAddress?, _ arguments: QueueArguments) {
+            self.owner = owner
+            self.arguments = arguments
+        }
     }
 
     init(
@@ -40,39 +59,61 @@ struct QueueDefinition: Equatable, Sendable {
         parsedArguments: QueueArguments,
         durableID: UInt64
     ) {
-        self.virtualHost = virtualHost
-        self.name = name
-        self.address = address
-        self.isDurable = isDurable
-        self.isAutoDelete = isAutoDelete
-        self.exclusiveOwner = exclusiveOwner
-        self.arguments = arguments
-        self.boxedArguments = parsedArguments == QueueArguments() ? nil : BoxedArguments(parsedArguments)
-        self.durableID = durableID
+        let isUsual = exclusiveOwner == nil && parsedArguments == QueueArguments()
+        self.body = Body(
+            virtualHost,
+            name,
+            address,
+            isDurable: isDurable,
+            isAutoDelete: isAutoDelete,
+            arguments,
+            isUsual ? nil : Unusual(exclusiveOwner, parsedArguments),
+            durableID: durableID
+        )
     }
 
+    /// The virtual host it belongs to.
+    var virtualHost: ShortString { self.body.virtualHost }
+    /// Its name, without line breaks, never empty.
+    var name: ShortString { self.body.name }
+    /// Where it lives.
+    var address: QueueAddress { self.body.address }
+    /// Whether it survives a restart; never for exclusive queues, whatever was declared.
+    var isDurable: Bool { self.body.isDurable }
+    /// Whether it goes with its last consumer.
+    var isAutoDelete: Bool { self.body.isAutoDelete }
+    /// The connection that alone may use it, and with which it goes; nil for ordinary queues.
+    var exclusiveOwner: ConnectionAddress? { self.body.unusual?.owner }
+    /// The arguments as declared, those included that mean nothing to us.
+    var arguments: FieldTable { self.body.arguments }
+    /// The number by which the commit log knows it, unique for ever; 0 when it is not durable.
+    var durableID: UInt64 { self.body.durableID }
     /// What the arguments mean.
-    var parsedArguments: QueueArguments { self.boxedArguments?.value ?? QueueArguments() }
+    var parsedArguments: QueueArguments { self.body.unusual?.arguments ?? QueueArguments() }
+
+    static func == (left: QueueDefinition, right: QueueDefinition) -> Bool {
+        left.virtualHost == right.virtualHost && left.name == right.name && left.address == right.address
+            && left.isDurable == right.isDurable && left.isAutoDelete == right.isAutoDelete
+            && left.exclusiveOwner == right.exclusiveOwner && left.arguments == right.arguments
+            && left.parsedArguments == right.parsedArguments && left.durableID == right.durableID
+    }
 }
 
 /// A queue in a replica of the topology.
 final class QueueInfo {
     /// What was declared.
     let definition: QueueDefinition
-    /// Where the queue lives; copied from the definition because every message needs it.
-    let address: QueueAddress
-    /// The number by which the commit log knows the queue, 0 when it is not durable; copied like ``address``.
-    let durableID: UInt64
     /// The bindings that lead here.
-    var incoming = BindingList(.destination)
+    var incoming = BindingList()
     /// The look for a message's queues that came here last; see ``RouteTargets``.
     var routeStamp: UInt64 = 0
+    /// Where the queue lives; copied from the definition because every message needs it.
+    let address: QueueAddress
 
     /// Makes a queue without bindings.
     init(_ definition: QueueDefinition) {
         self.definition = definition
         self.address = definition.address
-        self.durableID = definition.durableID
     }
 
     /// The virtual host it belongs to.
@@ -83,6 +124,8 @@ final class QueueInfo {
     var durable: Bool { self.definition.isDurable }
     /// Whether it goes with its last consumer.
     var autoDelete: Bool { self.definition.isAutoDelete }
+    /// The number by which the commit log knows it; 0 when it is not durable.
+    var durableID: UInt64 { self.definition.durableID }
     /// The connection that alone may use it.
     var exclusiveOwner: ConnectionAddress? { self.definition.exclusiveOwner }
     /// The arguments as declared.

@@ -31,7 +31,7 @@ extension TopologyOwner {
             throw .channel(.preconditionFailed, text: text, method: method)
         }
         let removal = TopologyChange.removeExchange(virtualHost: host.name, name)
-        return .apply([removal] + Self.cascade(from: exchange.incoming.items, deleted: exchange, in: host))
+        return .apply([removal] + Self.cascade(from: exchange.incoming, deleted: exchange, in: host))
     }
 
     /// The auto-delete exchanges that go because these bindings go, the nearest first.
@@ -57,7 +57,7 @@ extension TopologyOwner {
             guard lost[id] == source.outgoing.count else { continue }
             gone.insert(id)
             changes.append(.removeExchange(virtualHost: host.name, source.name))
-            work.append(contentsOf: source.incoming.items)
+            work.append(contentsOf: source.incoming)
         }
         return changes
     }

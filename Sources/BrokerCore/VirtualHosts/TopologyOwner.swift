@@ -29,8 +29,7 @@ enum TopologyDecision {
 struct TopologyOwner {
     /// What the owner must know of a queue to find it by its place.
     private struct Place {
-        let virtualHost: ShortString
-        let name: ShortString
+        let queue: QueueDefinition
         /// What an exclusive queue has besides.
         let exclusive: ExclusivePlace?
     }
@@ -267,12 +266,12 @@ struct TopologyOwner {
     ///
     /// Nothing when the queue is not there any more, because somebody else was first.
     mutating func changesForRemovedQueue(_ address: QueueAddress, topology: Topology) -> [TopologyChange] {
-        guard let place = self.place(of: address), let host = topology.virtualHost(named: place.virtualHost),
-            let queue = host.queue(named: place.name)
+        guard let place = self.place(of: address), let host = topology.virtualHost(named: place.queue.virtualHost),
+            let queue = host.queue(named: place.queue.name)
         else { return [] }
         self.forget(address, place)
         let removal = TopologyChange.removeQueue(virtualHost: host.name, queue.name)
-        return [removal] + Self.cascade(from: queue.incoming.items, deleted: nil, in: host)
+        return [removal] + Self.cascade(from: queue.incoming, deleted: nil, in: host)
     }
 
     /// The queues that go with a connection, in an order that depends on nothing but earlier requests.
@@ -300,11 +299,7 @@ struct TopologyOwner {
         let slot = Int(definition.address.slot)
         while self.places.count <= shard { self.places.append([]) }
         while self.places[shard].count <= slot { self.places[shard].append(nil) }
-        self.places[shard][slot] = Place(
-            virtualHost: definition.virtualHost,
-            name: definition.name,
-            exclusive: exclusive
-        )
+        self.places[shard][slot] = Place(queue: definition, exclusive: exclusive)
     }
 
     private mutating func forget(_ address: QueueAddress, _ place: Place) {

@@ -218,7 +218,7 @@ final class VirtualHost {
         guard let queue = self.queues.remove(name) else {
             preconditionFailure("only a queue that is there is removed")
         }
-        while let binding = queue.incoming.items.last {
+        while let binding = queue.incoming.last {
             binding.source.unbind(binding)
         }
     }
@@ -228,7 +228,7 @@ final class VirtualHost {
         guard let source = self.exchanges[definition.source], let destination = self.destination(of: definition) else {
             preconditionFailure("both ends of a new binding are there")
         }
-        source.bind(definition.sharing(source: source.name, destination: destination.name), to: destination)
+        source.bind(definition, to: destination)
     }
 
     /// Removes a binding that is there.

@@ -168,9 +168,17 @@ import Testing
         let scene = TopologyScene()
         scene.queue("d", durable: true)
         let queue = try #require(scene.host.queue(named: "d")).definition
-        var later = queue
-        later.name = "n"
-        later.durableID = 9
+        let later = QueueDefinition(
+            virtualHost: queue.virtualHost,
+            name: "n",
+            address: queue.address,
+            isDurable: true,
+            isAutoDelete: false,
+            exclusiveOwner: nil,
+            arguments: .empty,
+            parsedArguments: QueueArguments(),
+            durableID: 9
+        )
         var transient = ExchangeDefinition.durable("te")
         transient.isDurable = false
         let changes: [TopologyChange] = [

@@ -287,7 +287,7 @@ import Testing
         #expect(scene.shard.store.pagedCount > 200)
         #expect(self.isEqual(scene.consume("l"), 400..<900))
         let queue = scene.shard.queues.compactMap { $0 }.first { $0.pointee.info.name == "l" }
-        #expect(queue?.pointee.readyBytes == 0)
+        #expect(queue?.pointee.extra.readyBytes == 0)
     }
 
     @Test func prioritiesAreKeptWhereverMessagesAre() {

@@ -189,14 +189,14 @@ import Testing
             for case .content(_, .basicDeliver(let deliver), _, _) in consumer.receive() {
                 consumer.call(BasicAck(deliveryTag: deliver.deliveryTag))
             }
-            #expect(queue.pointee.expiry.runCount <= 2 + 2 * 2 + ExpiryIndex.keptRuns)
+            #expect(queue.pointee.extra.expiry.runCount <= 2 + 2 * 2 + ExpiryIndex.keptRuns)
         }
         // The one that is open goes on with its time when it comes back.
         scene.advance(3_599_000)
         consumer.disconnect()
         scene.broker.run()
         #expect(scene.counts("q") == "1 0")
-        #expect(queue.pointee.expiry.overdueCount <= 2 + ExpiryIndex.keptRuns)
+        #expect(queue.pointee.extra.expiry.overdueCount <= 2 + ExpiryIndex.keptRuns)
         scene.advance(1000)
         #expect(scene.counts("q") == "0 0")
     }
@@ -209,7 +209,7 @@ import Testing
         for _ in 0..<3000 {
             scene.publish("x", expiration: "1")
             scene.advance(1)
-            #expect(queue.pointee.ready.count + queue.pointee.requeued.count < 300)
+            #expect(queue.pointee.ready.count + queue.pointee.extra.requeued.count < 300)
         }
         scene.publish("last")
         #expect(scene.counts("q") == "2 0")

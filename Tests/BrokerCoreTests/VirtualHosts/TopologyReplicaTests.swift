@@ -12,7 +12,7 @@ import Testing
         var lines = host.queueNames.map { "queue \($0)" }
         for name in host.exchangeNames {
             lines.append("exchange \(name)")
-            for binding in host.exchange(named: name)?.outgoing.items ?? BindingList.Items() {
+            for binding in host.exchange(named: name)?.outgoing ?? BindingList() {
                 lines.append("\(name) -> \(binding.definition.destination) \(binding.definition.routingKey)")
             }
         }
@@ -106,7 +106,7 @@ import Testing
             guard let exchange = host.exchange(named: name) else { continue }
             outgoing += exchange.outgoing.count
             incoming += exchange.incoming.count
-            for binding in exchange.outgoing.items {
+            for binding in exchange.outgoing {
                 #expect(binding.source === exchange)
                 #expect(host.destination(of: binding.definition) != nil)
                 #expect(exchange.binding(binding.definition) === binding)
