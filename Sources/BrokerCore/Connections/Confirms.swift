@@ -70,6 +70,23 @@ struct Confirms: ~Copyable {
         self.outOfOrder.append((sequence, !open.isRejected))
     }
 
+    /// Takes an answer for each of `count` publishes from `first` on, none of them a refusal.
+    mutating func acknowledge(first: UInt64, count: UInt64) {
+        var next = first
+        let end = first &+ count
+        // Nearly always they are the oldest ones, and wait for nobody else.
+        while next < end, let (sequence, open) = self.open.first, sequence == next, open.remaining == 1,
+            !open.isRejected
+        {
+            _ = self.open.removeFirst()
+            next &+= 1
+        }
+        while next < end {
+            self.answer(next, isRejected: false)
+            next &+= 1
+        }
+    }
+
     /// Something to send to the publisher.
     struct Told {
         var sequence: UInt64

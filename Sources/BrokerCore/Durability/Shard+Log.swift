@@ -12,7 +12,8 @@ extension Shard {
     public func takeLogRecords() -> LogRecords? {
         guard let records = self.log.batch else { return nil }
         self.log.batch = nil
-        self.log.lastCount = records.count
+        // Turns that write much and turns that write little take turns.
+        self.log.lastCount = max(records.count, self.log.lastCount / 2)
         return records
     }
 
@@ -41,9 +42,7 @@ extension Shard {
         switch waiter {
         case .confirms(let address, let first, let count):
             guard let channel = self.channel(address) else { return }
-            for sequence in first..<first + count {
-                channel.pointee.confirms.answer(sequence, isRejected: false)
-            }
+            channel.pointee.confirms.acknowledge(first: first, count: count)
             self.confirmsChanged(channel)
         case .accepted(let origin, let sequence, let isRejected):
             self.sendAccepted(origin, sequence, isRejected: isRejected)
@@ -130,7 +129,11 @@ extension Shard {
             PublishRecord.write(message, flags: flags, places: places, isTimed: isTimed, at: base)
         }
         self.log.isTimed = false
-        self.log.places.removeAll(keepingCapacity: true)
+        if count == 1 {
+            self.log.places.removeLast()
+        } else {
+            self.log.places.removeAll(keepingCapacity: true)
+        }
         let isShared = count > 1
         guard let batch = self.log.batch,
             let location = LogLocation(
@@ -173,7 +176,7 @@ extension Shard {
     /// Notes the place a message is about to get in a queue; `timeToLive` is what its own expiration gives it.
     @inline(__always)
     func notePlace(_ queue: UnsafeMutablePointer<QueueState>, timeToLive: UInt64 = Shard.unlimited) {
-        var place = DurablePlace(queue: queue.pointee.info.durableID, sequence: queue.pointee.nextSequence)
+        var place = DurablePlace(queue: queue.pointee.durableID, sequence: queue.pointee.nextSequence)
         if queue.pointee.hasFeatures || timeToLive != Self.unlimited {
             self.setDeadline(of: &place, queue, timeToLive)
         }
@@ -220,7 +223,10 @@ extension Shard {
 
     /// Gives a connection its window back when the batch under way is durable.
     func waitForCredit(_ connection: ConnectionAddress, _ bytes: Int) {
-        let number = (self.log.batch ?? self.startLogBatch()).number
+        if self.log.batch == nil {
+            _ = self.startLogBatch()
+        }
+        let number = self.log.batchNumber
         if let last = self.log.credits.last, last.number == number, last.connection == connection {
             self.log.credits[self.log.credits.count - 1].bytes += bytes
         } else {
@@ -230,7 +236,7 @@ extension Shard {
 
     /// Confirms a publish when the batch under way is durable.
     func waitToConfirm(_ channel: ChannelAddress, _ sequence: UInt64) {
-        if let last = self.log.waiters.last, last.number == self.log.batch?.number,
+        if let last = self.log.waiters.last, last.number == self.log.batchNumber, self.log.batch != nil,
             case .confirms(channel, let first, let count) = last.waiter, first + count == sequence
         {
             self.log.waiters[self.log.waiters.count - 1].waiter = .confirms(channel, first: first, count: count + 1)
@@ -272,7 +278,7 @@ extension Shard {
     @inline(__always)
     func logSettled(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ flags: QueueEntry.Flags) {
         if queue.pointee.isLogged && flags.contains(.persistent) {
-            self.noteSettled(queue.pointee.info.durableID, sequence)
+            self.noteSettled(queue.pointee.durableID, sequence)
         }
     }
 
@@ -312,7 +318,7 @@ extension Shard {
         for queue in self.log.deliveredQueues {
             queue.pointee.isDeliveredNoted = false
             let base = self.appendLog(.delivered, size: DeliveredRecord.size)
-            DeliveredRecord.write(queue: queue.pointee.info.durableID, upTo: queue.pointee.deliveredUpTo, at: base)
+            DeliveredRecord.write(queue: queue.pointee.durableID, upTo: queue.pointee.deliveredUpTo, at: base)
         }
         self.log.deliveredQueues.removeAll(keepingCapacity: true)
         self.flushReturns()

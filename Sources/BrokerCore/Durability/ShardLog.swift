@@ -26,7 +26,9 @@ struct ShardLog {
     /// The batch being filled.
     var batch: LogRecords?
     var nextNumber: UInt64 = 1
-    /// Octets the last batch had: the next one begins with as many.
+    /// The number of the batch being filled, if there is one.
+    var batchNumber: UInt64 { self.nextNumber &- 1 }
+    /// About what the last batches had in octets: the next one begins with as many.
     var lastCount = 0
     /// Who waits, by the number of the batch.
     var waiters: Deque<(number: UInt64, waiter: Waiter)> = []

@@ -1,3 +1,4 @@
+import BrokerSimulation
 import Testing
 
 @testable import BrokerCore
@@ -53,5 +54,48 @@ import Testing
         confirms.answer(open, isRejected: true)
         confirms.answer(open, isRejected: false)
         #expect(self.flush(&confirms) == ["nack 4"])
+    }
+
+    /// Answers for many in a row are answers for each of them.
+    @Test(arguments: 1...50 as ClosedRange<UInt64>)
+    func answersInARowAreAnswersForEach(seed: UInt64) {
+        let random = SeededRandom(seed: seed)
+        var one = Confirms()
+        var other = Confirms()
+        var open: [UInt64] = []
+        for _ in 0..<200 {
+            switch random.below(5) {
+            case 0:
+                one.addSettled()
+                other.addSettled()
+            case 1, 2:
+                let count = UInt32(random.below(4) == 0 ? 2 : 1)
+                open.append(one.addOpen(count: count))
+                let sequence = other.addOpen(count: count)
+                #expect(sequence == open.last)
+            case 3:
+                guard let first = open.randomElement(random) else { continue }
+                let count = UInt64(1 + random.below(4))
+                one.acknowledge(first: first, count: count)
+                for sequence in first..<first + count { other.answer(sequence, isRejected: false) }
+            default:
+                if let sequence = open.randomElement(random), random.oneIn(3) {
+                    one.answer(sequence, isRejected: true)
+                    other.answer(sequence, isRejected: true)
+                }
+                let (first, second) = (self.flush(&one), self.flush(&other))
+                #expect(first == second)
+            }
+        }
+        let (first, second) = (self.flush(&one), self.flush(&other))
+        #expect(first == second)
+        let isSame = one.hasOpen == other.hasOpen
+        #expect(isSame)
+    }
+}
+
+extension [UInt64] {
+    fileprivate func randomElement(_ random: SeededRandom) -> UInt64? {
+        self.isEmpty ? nil : self[random.below(self.count)]
     }
 }
