@@ -8,6 +8,13 @@ import BrokerSimulation
         abstract: "Run the broker against its model, one simulation a seed."
     )
 
+    /// What is simulated.
+    enum Kind: String, ExpressibleByArgument, CaseIterable {
+        case plain
+        case features
+        case both
+    }
+
     @Option(help: "Number of seeds.")
     var seeds: UInt64 = 100
 
@@ -16,6 +23,9 @@ import BrokerSimulation
 
     @Option(help: "Steps of a run.")
     var steps: Int = SimulationRun.usualSteps
+
+    @Option(help: "What is simulated: plain queues, queues with features, or both.")
+    var kind = Kind.both
 
     @Option(help: "Lines of the trace of a failing seed.")
     var tail: Int = 30
@@ -36,8 +46,8 @@ import BrokerSimulation
         var failures = 0
         var messages = 0
         var faults: [Fault: Int] = [:]
-        for seed in self.first...(self.first + (self.seeds - 1)) {
-            let report = SimulationRun(seed: seed, steps: self.steps).run()
+        for (seed, kind) in self.runs {
+            let report = self.run(seed, kind)
             messages += report.messages
             faults.merge(report.faults) { $0 + $1 }
             if self.verbose {
@@ -45,8 +55,8 @@ import BrokerSimulation
             }
             guard let failure = report.failure else { continue }
             failures += 1
-            print("seed \(seed) step \(report.steps): \(failure)")
-            print("  again: martlet-sim --first \(seed) --seeds 1 --steps \(self.steps) --verbose")
+            print("seed \(seed) \(kind) step \(report.steps): \(failure)")
+            print("  again: martlet-sim --first \(seed) --seeds 1 --kind \(kind) --steps \(self.steps) --verbose")
             if !self.verbose {
                 for line in report.trace.suffix(self.tail) {
                     print("  \(line)")
@@ -58,5 +68,16 @@ import BrokerSimulation
         if failures > 0 {
             throw ExitCode.failure
         }
+    }
+
+    /// What is run, seed after seed.
+    private var runs: some Sequence<(UInt64, Kind)> {
+        let kinds = self.kind == .both ? [Kind.plain, .features] : [self.kind]
+        return (self.first...(self.first + (self.seeds - 1))).lazy.flatMap { seed in kinds.map { (seed, $0) } }
+    }
+
+    private func run(_ seed: UInt64, _ kind: Kind) -> SimulationReport {
+        kind == .features
+            ? FeatureRun(seed: seed, steps: self.steps).run() : SimulationRun(seed: seed, steps: self.steps).run()
     }
 }

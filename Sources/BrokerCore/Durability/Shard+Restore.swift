@@ -104,6 +104,12 @@ extension Shard {
             guard let queue = self.queue(address) else { continue }
             self.restore(recovered, queue, &shared)
         }
+        // Only now: what one queue lets go of may be another one's as well.
+        for (address, _) in plan.queues where address.shard == self.index {
+            if let queue = self.queue(address), queue.pointee.settings.isLimited {
+                self.dropHead(queue)
+            }
+        }
         self.restore(plan.delays.waiting, highestID: plan.delays.highestID)
         self.restore(plan.windows)
         self.updateMemoryAlarm()
@@ -139,6 +145,8 @@ extension Shard {
                 self.addDeadline(queue, message.sequence, deadline)
             }
             flags.deliveryCount = message.deliveryCount
+            // The log has what was published, whatever counts in this queue.
+            flags.priority = min(flags.priority, queue.pointee.levels?.pointee.highest ?? 0)
             let entry = QueueEntry(slot: self.store(message.message, &shared), flags: flags)
             if let key = recovered.keys[message.sequence] {
                 queue.pointee.unique?.insert(message.sequence, key, isLogged: true)
@@ -164,9 +172,6 @@ extension Shard {
             } else {
                 queue.pointee.restoreAside(message.sequence, entry)
             }
-        }
-        if queue.pointee.settings.isLimited {
-            self.dropHead(queue)
         }
     }
 

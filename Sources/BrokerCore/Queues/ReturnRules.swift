@@ -50,7 +50,10 @@ struct ReturnRules: Equatable {
         self.showsCountAlways = settings.isQuorum
         self.showsCount = settings.isQuorum || self.limit != nil || self.delay != nil
         // RabbitMQ 3.10's quorum queues, which append what comes back as long as they need not count for a limit.
-        self.goesToTail = settings.isQuorum && settings.deliveryLimit == nil && settings.groupHeader == nil
+        // What waits before it is tried again does that instead.
+        self.goesToTail =
+            settings.isQuorum && settings.deliveryLimit == nil && settings.groupHeader == nil
+            && self.delay?.afterFailure != true
         self.isFirstInFirstOut = settings.isQuorum && settings.groupHeader == nil
         self.showsAcquired = self.showsCount && !(settings.isQuorum && self.delay == nil)
         self.isPlain = !self.showsCount

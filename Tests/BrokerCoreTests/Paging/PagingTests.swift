@@ -235,6 +235,23 @@ import Testing
         }
     }
 
+    /// Found by the simulation (features, seed 27): a start let go of what another queue was still to get.
+    @Test func whatAFullQueueDropsAtAStartStaysOnOthers() throws {
+        let scene = Scene(isDurable: true)
+        scene.client.call(QueueDeclare(queue: "full", durable: true, arguments: ["x-max-length": .int32(2)]))
+        scene.client.call(QueueDeclare(queue: "r", durable: true))
+        for name in ["full", "r"] as [ShortString] {
+            scene.client.call(QueueBind(queue: name, exchange: "amq.fanout"))
+        }
+        scene.publish(0..<2, isPersistent: true, to: "", exchange: "amq.fanout")
+        for _ in 0..<2 { scene.client.call(BasicGet(queue: "full")) }
+        scene.publish(2..<4, isPersistent: true, to: "", exchange: "amq.fanout")
+        let restarted = try scene.restarted()
+        #expect(self.isEqual(restarted.consume("full"), 2..<4))
+        #expect(self.isEqual(restarted.consume("r"), 0..<4))
+        #expect(restarted.shard.census.messages == 0)
+    }
+
     @Test func whatStaysInTheLogAtAStartIsReadWhenItIsNeeded() throws {
         let scene = Scene(isDurable: true)
         scene.publish(0..<500, isPersistent: true)

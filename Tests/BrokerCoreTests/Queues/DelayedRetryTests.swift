@@ -54,6 +54,21 @@ import Testing
         #expect(Self.ready(client) == "1 queue.declare-ok \(afterReturn ? 0 : 1) 0")
     }
 
+    /// Found by the simulation (seed 36): quorum queues without a limit put what came back to their end at once.
+    @Test func quorumQueuesWaitAsWell() {
+        let broker = SimulatedBroker()
+        let client = SimulatedClient(broker).open()
+        let arguments = FieldTable([("x-queue-type", .text("quorum")), ("x-delayed-retry-min", .int32(1000))])
+        client.call(QueueDeclare(queue: "q", durable: true, arguments: arguments))
+        ReturnTests.fill(client, "m")
+        client.call(BasicConsume(queue: "q", consumerTag: "c"))
+        #expect(client.call(BasicNack(deliveryTag: 1, requeue: true)).lines == [])
+        broker.advance(milliseconds: 999)
+        #expect(client.receive().lines == [])
+        broker.advance(milliseconds: 1)
+        #expect(client.receive().lines == ["1 deliver c #2 redelivered m"])
+    }
+
     @Test func whoWaitedComesBackToTheOldPlace() {
         let broker = SimulatedBroker()
         let client = SimulatedClient(broker).open()

@@ -188,6 +188,31 @@ import Testing
         #expect(one.call(BasicAck(deliveryTag: 2)).compactMap(\.text) == ["a 3"])
     }
 
+    /// Found by the simulation (features, seed 53): after a start priorities counted in groups of every queue.
+    @Test(arguments: [nil, 2] as [Int32?], [false, true])
+    func prioritiesCountInGroupsOnlyAsTheQueueTellsThemApart(highest: Int32?, isRestarted: Bool) throws {
+        let first = RestartTests.broker(1)
+        let client = SimulatedClient(first).open()
+        var arguments: [(ShortString, FieldValue)] = [("x-group-header", .text("key"))]
+        if let highest { arguments.append(("x-max-priority", .int32(highest))) }
+        client.call(QueueDeclare(queue: "q", durable: true, arguments: FieldTable(arguments)))
+        for priority in [2, 1, 9] as [UInt8] {
+            client.publish(
+                routingKey: "q",
+                properties: BasicProperties(headers: ["key": .text("a")], deliveryMode: 2, priority: priority),
+                body: Array("\(priority)".utf8)
+            )
+        }
+        client.receive()
+        let broker = isRestarted ? try RestartTests.restarted(first, shards: 1) : first
+        let reader = SimulatedClient(broker).open()
+        let expected = highest == nil ? ["2", "1", "9"] : ["2", "9", "1"]
+        for _ in 0..<2 {
+            #expect((0..<3).map { _ in reader.call(BasicGet(queue: "q")).first?.text } == expected)
+            reader.call(BasicNack(deliveryTag: 0, multiple: true, requeue: true))
+        }
+    }
+
     /// Whatever consumers do: nobody gets a message of a key while an older one is with somebody else or undone.
     @Test(arguments: UInt64(1)...12)
     func orderHoldsWhileConsumersCrash(seed: UInt64) {

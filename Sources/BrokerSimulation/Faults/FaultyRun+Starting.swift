@@ -2,7 +2,7 @@ internal import BrokerCore
 internal import BrokerStore
 
 /// A broker starts, on what the last one has left.
-extension SimulationRun {
+extension FaultyRun {
     /// Starts the first broker, or another one.
     func start() {
         var settings = BrokerSettings()
@@ -26,11 +26,11 @@ extension SimulationRun {
             now: self.broker.now
         )
         self.broker.commitPatience = self.plan.commitPatience
-        self.judge.note("a broker of \(shards) shards starts")
+        self.note("a broker of \(shards) shards starts")
         for complaint in self.broker.complaints {
-            self.judge.fail("the broker complains: \(complaint)")
+            self.fail("the broker complains: \(complaint)")
         }
-        self.observer = SimulatedClient(self.broker, shard: 0).open()
+        self.brokerStarted()
     }
 
     /// Opens the log, perhaps not at the first try.
@@ -47,11 +47,11 @@ extension SimulationRun {
         do {
             let log = try SimulatedLog(self.disk, self.plan.log)
             for damage in log.report.damages {
-                self.judge.fail("\(damage.file) is damaged at \(damage.offset), \(damage.lostBytes) octets lost")
+                self.fail("\(damage.file) is damaged at \(damage.offset), \(damage.lostBytes) octets lost")
             }
             return log
         } catch {
-            self.judge.fail("the log cannot be opened: \(error)")
+            self.fail("the log cannot be opened: \(error)")
             return nil
         }
     }
@@ -66,7 +66,7 @@ extension SimulationRun {
             self.count(.inRecovery)
         }
         let isPower = hasPowerLoss && self.random.oneIn(2)
-        self.judge.note("a start ends early")
+        self.note("a start ends early")
         if isPower {
             self.disk.losePower(seed: self.random.next())
         } else {
@@ -80,7 +80,7 @@ extension SimulationRun {
         let kind = kinds[self.random.below(kinds.count)]
         self.disk.fail(kind, 1 + self.random.below(4))
         if (try? SimulatedLog(self.disk, self.plan.log)) == nil {
-            self.judge.note("a start fails: \(kind)")
+            self.note("a start fails: \(kind)")
             self.count(kind == .sync ? .syncError : .fileError)
         }
         self.disk.forgetFailures()

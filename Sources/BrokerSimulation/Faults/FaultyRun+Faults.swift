@@ -1,10 +1,10 @@
 internal import BrokerStore
 
 /// What happens to the broker and its disk while it runs.
-extension SimulationRun {
+extension FaultyRun {
     /// One of the things that happen in this seed.
     func suffer() {
-        guard self.judge.failure == nil else { return }
+        guard self.failure == nil else { return }
         let possible = Fault.allCases.filter { self.plan.faults.contains($0) }
         switch possible[self.random.below(possible.count)] {
         case .kill, .powerLoss, .twice, .inRecovery:
@@ -25,11 +25,11 @@ extension SimulationRun {
             self.fillDisk()
         case .slowDisk:
             self.count(.slowDisk)
-            self.judge.note("the disk is slow")
+            self.note("the disk is slow")
             self.broker.isLogHeld = true
-            self.diskIsWellAt = self.judge.step + self.random.below(120)
+            self.diskIsWellAt = self.step + self.random.below(120)
         case .trim:
-            self.judge.note("the log is trimmed")
+            self.note("the log is trimmed")
             self.broker.beginTrim()
         }
     }
@@ -41,9 +41,9 @@ extension SimulationRun {
     // MARK: The disk
 
     private func fillDisk() {
-        self.judge.note("the disk is full")
+        self.note("the disk is full")
         self.disk.setCapacity(self.disk.usedBytes + UInt64(self.random.oneIn(3) ? self.random.below(8000) : 0))
-        self.diskIsWellAt = self.judge.step + self.random.below(300)
+        self.diskIsWellAt = self.step + self.random.below(300)
     }
 
     /// There is room again, and commits go on.
@@ -52,7 +52,7 @@ extension SimulationRun {
         if self.broker.log?.isFull == true {
             self.count(.fullDisk)
         }
-        self.judge.note("the disk is well")
+        self.note("the disk is well")
         self.diskIsWellAt = .max
         self.disk.setCapacity(.max)
         self.broker.isLogHeld = false
@@ -71,11 +71,11 @@ extension SimulationRun {
         self.disk.forgetFailures()
         guard log.failure != nil else { return }
         self.count(kind == .sync ? .syncError : .fileError)
-        self.judge.note("the log fails: \(kind)")
+        self.note("the log fails: \(kind)")
         // It takes a moment until the broker stops.
         for _ in 0..<self.random.below(6) {
             self.broker.run(self.random, maxEvents: 3)
-            if let actor = self.workload.pick(self.actors) { _ = actor.read() }
+            self.somebodyReads()
         }
         if self.random.oneIn(2) {
             self.sayGoodbye()
@@ -92,7 +92,7 @@ extension SimulationRun {
         }
         self.faultCounts[.trim, default: 0] += self.broker.trimCount
         self.end()
-        if self.plan.faults.contains(.twice) && self.random.oneIn(3) && self.judge.failure == nil {
+        if self.plan.faults.contains(.twice) && self.random.oneIn(3) && self.failure == nil {
             self.count(.twice)
             self.broker.run(self.random, maxEvents: self.random.below(4))
             self.end()
@@ -124,12 +124,9 @@ extension SimulationRun {
         let isPower = self.plan.faults.contains(.powerLoss) && self.random.oneIn(2)
         self.count(isPower ? .powerLoss : .kill)
         // What was sent may still arrive.
-        for actor in self.actors where self.random.oneIn(2) {
-            _ = actor.read()
-        }
-        self.actors = []
-        self.judge.note(isPower ? "power goes" : "the broker is killed")
-        self.judge.brokerEnds(inOrder: false)
+        self.someRead()
+        self.note(isPower ? "power goes" : "the broker is killed")
+        self.brokerEnded(inOrder: false)
         self.loseUnsynced(isPower)
         self.start()
     }
@@ -148,28 +145,15 @@ extension SimulationRun {
         self.count(.cleanStop)
         self.healDisk()
         self.sayGoodbye()
-        guard self.judge.failure == nil else { return }
+        guard self.failure == nil else { return }
         do {
             try log.stop()
         } catch {
-            return self.judge.fail("the log does not end well: \(error)")
+            return self.fail("the log does not end well: \(error)")
         }
-        self.judge.brokerEnds(inOrder: true)
-        self.actors = []
+        self.brokerEnded(inOrder: true)
         // Who loses power after a stop loses nothing.
         self.loseUnsynced(self.plan.faults.contains(.powerLoss) && self.random.oneIn(2))
         self.start()
-    }
-
-    /// All clients are told that the broker stops.
-    private func sayGoodbye() {
-        self.judge.note("the broker stops")
-        self.judge.isStopping = true
-        self.broker.stop()
-        for actor in self.actors {
-            while actor.read() || self.broker.hasEvents {
-                self.broker.run(self.random)
-            }
-        }
     }
 }

@@ -1,0 +1,79 @@
+/// What queues and messages one feature run has; each seed leaves some features out.
+struct FeaturePlan {
+    /// The queues, declared at the start.
+    let queues: [FeatureQueue]
+    /// Exchanges that lead to two queues.
+    let pairs: [[Int]]
+    let hasTransient: Bool
+    let hasExpirations: Bool
+    let hasDelays: Bool
+    let hasUniqueKeys: Bool
+    let hasPolicies: Bool
+    /// How many groups messages belong to.
+    let groupCount: Int
+    /// Steps between two looks.
+    let phaseLength: Int
+    let clientLimit: Int
+
+    init(_ random: SeededRandom) {
+        var features = Set(Feature.allCases)
+        // Few at a time show more of each.
+        for feature in Feature.allCases where random.oneIn(2) { features.remove(feature) }
+        let count = 2 + random.below(4)
+        self.queues = (0..<count).map { Self.queue($0, of: count, features, random) }
+        self.pairs = (0..<2).map { _ in
+            let first = random.below(count)
+            return [first, (first + 1 + random.below(count - 1)) % count].sorted()
+        }
+        self.hasTransient = random.oneIn(3)
+        self.hasExpirations = features.contains(.time) && random.oneIn(2)
+        self.hasDelays = features.contains(.delay)
+        self.hasUniqueKeys = features.contains(.unique)
+        self.hasPolicies = features.contains(.policy)
+        self.groupCount = 1 + random.below(4)
+        self.phaseLength = 30 + random.below(120)
+        self.clientLimit = 2 + random.below(4)
+    }
+
+    private enum Feature: CaseIterable {
+        case time, limit, deadLetter, priority, deliveryLimit, retry, group, delay, unique, policy
+    }
+
+    private static func queue(
+        _ id: Int,
+        of count: Int,
+        _ features: Set<Feature>,
+        _ random: SeededRandom
+    ) -> FeatureQueue {
+        func has(_ feature: Feature) -> Bool { features.contains(feature) && !random.oneIn(3) }
+        let isQuorum = random.oneIn(4)
+        var settings = FeatureQueue.Settings()
+        if has(.time) {
+            settings.timeToLive = random.oneIn(8) ? 0 : UInt64(20 + random.below(random.oneIn(2) ? 300 : 4000))
+        }
+        if has(.limit) {
+            if !random.oneIn(4) { settings.maxLength = random.oneIn(10) ? 0 : 1 + random.below(8) }
+            if settings.maxLength == nil || random.oneIn(4) { settings.maxBytes = 20 + random.below(300) }
+            let modes: [FeatureQueue.Overflow] = [.dropHead, .rejectPublish, .rejectPublishDeadLetter]
+            settings.overflow = modes[random.below(isQuorum ? 2 : 3)]
+        }
+        // To later ones only: no circles.
+        if has(.deadLetter) && id + 1 < count {
+            settings.deadLettersTo = id + 1 + random.below(count - id - 1)
+            settings.isAtLeastOnce = isQuorum && settings.overflow == .rejectPublish && !random.oneIn(4)
+        }
+        if has(.priority) && !isQuorum { settings.maxPriority = UInt8(1 + random.below(9)) }
+        if has(.deliveryLimit) { settings.deliveryLimit = random.below(4) }
+        if has(.retry) {
+            let shortest = UInt64(10 + random.below(400))
+            settings.retry = FeatureQueue.Retry(min: shortest, max: shortest * UInt64(1 + random.below(4)))
+        }
+        settings.hasGroups = has(.group) && settings.maxPriority == nil
+        return FeatureQueue(
+            id: id,
+            isQuorum: isQuorum,
+            isSingleActive: random.oneIn(6),
+            declared: settings
+        )
+    }
+}

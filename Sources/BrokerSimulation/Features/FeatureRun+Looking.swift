@@ -1,0 +1,192 @@
+internal import AMQPProtocol
+internal import BrokerCore
+
+/// Times at which nothing moves, and the end.
+extension FeatureRun {
+    /// Runs until nothing moves any more.
+    func settle() {
+        var isMoving = true
+        while isMoving && self.judge.failure == nil {
+            self.broker.run(self.random)
+            isMoving = self.observer.read()
+            for client in self.clients { isMoving = client.read() || isMoving }
+            isMoving = isMoving || self.broker.hasEvents
+        }
+    }
+
+    /// Settles and looks into every queue; sometimes does what can only be judged now.
+    func look() {
+        guard self.judge.failure == nil else { return }
+        self.healDisk()
+        self.settle()
+        self.judge.settled()
+        if !self.random.oneIn(4) {
+            self.takeEverything()
+            self.judge.resolves()
+            self.giveBack(self.random.oneIn(2) ? .requeue : .acknowledge)
+            self.settle()
+            self.judge.settled()
+        }
+        if self.features.hasPolicies && self.random.oneIn(2) { self.changePolicy() }
+        for queue in self.features.queues where self.random.oneIn(3) { self.probe(queue) }
+        self.settle()
+        self.judge.settled()
+    }
+
+    /// The observer takes every message that it can get.
+    private func takeEverything() {
+        for queue in self.features.queues {
+            guard self.judge.failure == nil else { return }
+            _ = self.observer.takeGot()
+            repeat {
+                self.observer.get(queue, noAck: false)
+                self.settle()
+            } while !self.observer.isEmpty && self.judge.failure == nil
+            self.judge.holds(queue, self.observer.takeGot())
+        }
+    }
+
+    /// The observer settles what it has: all at once, or one after the other.
+    private func giveBack(_ outcome: FeatureCopy.Outcome) {
+        guard self.judge.failure == nil else { return }
+        let deliveries = self.observer.channel.unacknowledged
+        if self.random.oneIn(2), let last = deliveries.last {
+            self.observer.settle(last, isMultiple: true, outcome)
+        } else {
+            for delivery in deliveries { self.observer.settle(delivery, isMultiple: false, outcome) }
+        }
+    }
+
+    // MARK: Policies
+
+    private func changePolicy() {
+        guard self.judge.failure == nil, let queue = self.pick(self.features.queues) else { return }
+        var settings = queue.declared
+        var definition: [(ShortString, FieldValue)] = []
+        if self.random.oneIn(2) {
+            let limit = self.random.below(6)
+            definition.append(("max-length", .int64(Int64(limit))))
+            settings.maxLength = min(settings.maxLength ?? limit, limit)
+        }
+        if self.random.oneIn(2) {
+            let time = UInt64(self.random.below(2000))
+            definition.append(("message-ttl", .int64(Int64(time))))
+            settings.timeToLive = min(settings.timeToLive ?? time, time)
+        }
+        if self.random.oneIn(3), settings.deadLettersTo == nil, queue.id + 1 < self.features.queues.count {
+            let target = queue.id + 1
+            let exchange = FeatureQueue.deadLetterExchange(to: target)
+            definition.append(("dead-letter-exchange", .longString(exchange.bytes)))
+            definition.append(("dead-letter-routing-key", .string(FeatureQueue.name(target))))
+            settings.deadLettersTo = target
+        }
+        let name = "p\(queue.id)"
+        let request: AdministrationRequest
+        if definition.isEmpty {
+            request = .clearPolicy(virtualHost: "/", name: name, isOperator: false)
+        } else {
+            request = .setPolicy(
+                PolicyRequest(
+                    virtualHost: "/",
+                    name: name,
+                    pattern: "^\(queue.name)$",
+                    definition: FieldTable(definition)
+                ),
+                isOperator: false
+            )
+        }
+        let answers = self.broker.administer(request)
+        switch answers.first {
+        case .done, .failed(.notFound): self.judge.governs(queue, settings)
+        default: self.judge.fail("a policy for \(queue.name) was answered by \(answers)")
+        }
+        self.settle()
+    }
+
+    // MARK: Probes
+
+    /// Publishes one message to a queue where nothing else happens, whose outcome is certain.
+    private func probe(_ queue: FeatureQueue) {
+        guard self.judge.failure == nil, queue.settings.maxBytes == nil,
+            !self.clients.contains(where: { $0.channel.consumers.values.contains { $0.queue == queue.id } })
+        else { return }
+        let before = self.count(queue)
+        let id = self.judge.messages.count
+        let message = FeatureMessage(
+            id: id,
+            publisher: self.observer.channel,
+            exchange: "",
+            key: ShortString(truncating: queue.name),
+            route: [queue.id]
+        )
+        self.observer.publish(message)
+        self.settle()
+        let after = self.count(queue)
+        guard self.judge.failure == nil else { return }
+        let limit = queue.settings.maxLength ?? .max
+        let mustRefuse = queue.settings.overflow != .dropHead && before >= limit
+        let expected = mustRefuse || queue.settings.timeToLive == 0 ? before : min(before + 1, max(limit, 0))
+        if (message.verdict == .refused) != mustRefuse {
+            self.judge.fail("\(queue.name) had \(before) messages, limit \(limit), and m\(id) is \(message.verdict)")
+        }
+        if after != expected {
+            self.judge.fail("\(queue.name) had \(before) messages and has \(after) after m\(id), not \(expected)")
+        }
+    }
+
+    private func count(_ queue: FeatureQueue) -> Int {
+        self.observer.inspect(queue)
+        self.settle()
+        return self.observer.messageCount ?? -1
+    }
+
+    // MARK: The end
+
+    /// All clients go, all waiting ends, and everything must have been somewhere.
+    func finish() {
+        guard self.judge.failure == nil else { return }
+        if !self.plan.faults.isEmpty && self.random.oneIn(2) { self.suffer() }
+        self.look()
+        for client in self.clients { client.cut() }
+        self.clients = []
+        var quietRounds = 0
+        for _ in 0..<60 where quietRounds < 2 && self.judge.failure == nil {
+            self.healDisk()
+            self.settle()
+            self.judge.settled()
+            self.takeEverything()
+            self.judge.resolves()
+            let isQuiet = self.observer.channel.unacknowledged.isEmpty
+            self.giveBack(.acknowledge)
+            self.settle()
+            self.judge.settled()
+            // Dead letters that nobody has taken are tried every five seconds.
+            self.advance(isQuiet ? 6000 : 1000)
+            quietRounds = isQuiet ? quietRounds + 1 : 0
+        }
+        self.judge.isEnding = true
+        self.judge.resolves()
+        self.judge.nothingIsLeft()
+        self.deleteQueues()
+    }
+
+    private func deleteQueues() {
+        guard self.judge.failure == nil else { return }
+        for queue in self.features.queues {
+            self.observer.client.send(QueueDelete(queue: ShortString(truncating: queue.name), ifEmpty: true))
+        }
+        self.broker.run()
+        self.observer.client.collect()
+        for case .method(_, .channelClose(let close)) in self.observer.client.takeInbox() {
+            self.judge.fail("a queue cannot be deleted: \(close.replyText)")
+        }
+        self.observer.client.disconnect()
+        self.broker.run()
+        for (index, shard) in self.broker.shards.enumerated() where !shard.census.isEmpty {
+            return self.judge.fail("shard \(index) is not empty at the end: \(shard.census)")
+        }
+        if self.broker.lentBlocks != 0 {
+            self.judge.fail("\(self.broker.lentBlocks) blocks of output memory are not given back")
+        }
+    }
+}
