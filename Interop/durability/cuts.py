@@ -1,8 +1,12 @@
 """Power cuts: the process ends, and with it everything that it had not synced, in part or wholly."""
 
+import random
 import shutil
 import signal
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from account import LARGE
@@ -12,8 +16,11 @@ from disk import Disk, assert_same
 from martlet import Martlet
 from rounds import LIMIT, ROUNDS, SEED, Plan, run_rounds, tell
 from scenarios import scenario
+from waiting import Waiting
 
 _QUEUE = "durability.cut"
+#: Milliseconds from one sync to the next, and seconds that a sync and a thread that wakes up may take besides.
+_INTERVAL, _SYNC = 300, 0.2
 
 
 def _run(name: str, rounds: int, plan: Plan) -> None:
@@ -55,6 +62,128 @@ def _confirm(directory: Path, variables: dict[str, str], count: int) -> None:
         while confirms:
             confirms.take(channel.expect("basic.ack"))
         assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
+
+
+class _Numbers:
+    """Numbers that are published and confirmed one behind the other, over several lives of a broker."""
+
+    def __init__(self) -> None:
+        #: When each was confirmed (monotonic).
+        self.confirmed: list[float] = []
+
+    def publish(self, martlet: Martlet, seconds: float) -> None:
+        """Has numbers confirmed for so long."""
+        channel = open_channel(martlet)
+        channel.rpc("queue.declare", queue=_QUEUE, durable=True)
+        channel.rpc("confirm.select")
+        confirms, end = Confirms(), time.monotonic() + seconds
+        while time.monotonic() < end:
+            for _ in range(20):
+                number = len(self.confirmed) + len(confirms)
+                confirms.add(number)
+                channel.publish(self._body(number), key=_QUEUE, delivery_mode=2)
+            while confirms:
+                self.confirmed += [time.monotonic()] * len(confirms.take(channel.expect("basic.ack")))
+
+    def check(self, martlet: Martlet, before: float) -> int:
+        """Sees that those confirmed before a time are there, whole and in order; returns how many of the others are lost.
+
+        What is there is acknowledged, and numbers begin anew.
+        """
+        channel = open_channel(martlet)
+        count = channel.counts(_QUEUE)[0]
+        channel.rpc("basic.consume", queue=_QUEUE, consumer_tag="check")
+        there = []
+        for _ in range(count):
+            body = channel.expect("basic.deliver").body
+            there.append(int(body.split(b":")[0]))
+            assert body == self._body(there[-1]), f"{body[:20]!r} is not what was published"
+        if count:
+            channel.send("basic.ack", delivery_tag=0, multiple=True)
+            channel.rpc("queue.declare", queue=_QUEUE, durable=True)
+        channel.connection.close()
+        assert there == sorted(set(there)), "doubled or reordered"
+        missing = sorted(set(range(len(self.confirmed))) - set(there))
+        early = [number for number in missing if self.confirmed[number] < before]
+        assert not early, f"{len(early)} lost that were confirmed in time, {early[:5]} of {len(self.confirmed)}: {martlet.log()}"
+        self.confirmed = []
+        return len(missing)
+
+    @staticmethod
+    def _body(number: int) -> bytes:
+        return b"%d:" % number + bytes(number % 700)
+
+
+@contextmanager
+def _broker(disk: Disk, *options: str) -> Iterator[Martlet]:
+    with Martlet("--port", "0", "--data-dir", disk.root / "data", *options, **disk.variables()) as martlet:
+        yield martlet
+
+
+@scenario("power cut between two syncs", limit=LIMIT)
+def between_syncs() -> None:
+    """With `--sync interval` a power cut costs what was confirmed since the last sync, and nothing that is older."""
+    chance, disk, numbers = random.Random(SEED), Disk(f"{SEED} interval"), _Numbers()
+    options = "--sync", "interval", "--sync-interval", str(_INTERVAL)
+    rounds, excused, lost = max(2, ROUNDS // 4), 0, 0
+    try:
+        with _broker(disk, *options) as martlet:
+            numbers.publish(martlet, 0.1)
+            assert martlet.stop(signal.SIGTERM) == 0, martlet.log()
+        disk.cut()
+        for _ in range(rounds):
+            with _broker(disk, *options) as martlet:
+                waiting = Waiting(martlet.process.pid)
+                numbers.publish(martlet, chance.uniform(0.1, 2.0))
+                ended = time.monotonic()
+                is_excused = waiting.is_excuse()
+                assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
+            disk.cut(loses_all=chance.random() < 0.5)
+            # Whose threads had to wait for a processor, or for the disk, cannot be in time.
+            excused += is_excused
+            with _broker(disk, *options) as martlet:
+                lost += numbers.check(martlet, ended - _INTERVAL / 1_000 - (5 if is_excused else 1) * _SYNC)
+                assert martlet.stop(signal.SIGTERM) == 0, martlet.log()
+            disk.cut()
+    finally:
+        disk.close()
+    assert lost, "nothing was lost: there was no power cut"
+    tell(f"power cut between two syncs: {rounds} cuts, {excused} excused, {lost} messages lost in the last interval")
+
+
+@scenario("power cut without syncs", limit=LIMIT)
+def without_syncs() -> None:
+    """With `--sync never` a power cut costs what is not written: a stop in good order syncs, a start takes what is left."""
+    chance, disk, numbers = random.Random(SEED), Disk(f"{SEED} never"), _Numbers()
+    options = "--sync", "never"
+    rounds, lost = max(2, ROUNDS // 4), 0
+    try:
+        for _ in range(rounds):
+            with _broker(disk, *options) as martlet:
+                numbers.publish(martlet, 0.1)
+                assert martlet.stop(signal.SIGTERM) == 0, martlet.log()
+            disk.cut()
+            synced = time.monotonic()
+            with _broker(disk, *options) as martlet:
+                numbers.publish(martlet, chance.uniform(0.05, 0.5))
+                assert martlet.stop(signal.SIGKILL) == -signal.SIGKILL
+            disk.cut(loses_all=chance.random() < 0.5)
+            with _broker(disk, *options) as martlet:
+                lost += numbers.check(martlet, synced)
+                assert martlet.stop(signal.SIGTERM) == 0, martlet.log()
+            disk.cut()
+    finally:
+        disk.close()
+    assert lost, "nothing was lost: there was no power cut"
+    tell(f"power cut without syncs: {rounds} cuts, {lost} messages lost that were not synced")
+
+
+@scenario("kill between two syncs", limit=LIMIT)
+def killed_between_syncs() -> None:
+    """Whatever `--sync` says, a kill costs nothing."""
+    for policy in ("interval", "never"):
+        plan = Plan(shards=(1, 2), early_kills=(0, 1), options=("--sync", policy))
+        run_rounds(f"kill with --sync {policy}", max(2, ROUNDS // 4), plan)
 
 
 @scenario("the power cut is one")
