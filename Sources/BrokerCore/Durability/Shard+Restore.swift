@@ -152,9 +152,11 @@ extension Shard {
                 queue.pointee.unique?.insert(message.sequence, key, isLogged: true)
             }
             if message.retryAtMilliseconds > self.epochMilliseconds(at: self.now) {
-                if queue.pointee.groups != nil && message.message.position == nil {
-                    message.message.withView { view in
-                        queue.pointee.groups?.pointee.restoreWaiting(message.sequence, view)
+                if let groups = queue.pointee.groups {
+                    if message.message.position == nil {
+                        message.message.withView { groups.pointee.restoreWaiting(message.sequence, $0) }
+                    } else {
+                        groups.pointee.restoreUnknown(message.sequence)
                     }
                 }
                 self.addWithheld(
@@ -166,7 +168,7 @@ extension Shard {
             }
             self.noteReady(queue, entry, 1)
             if hasLevels {
-                queue.pointee.restoreToLevel(message.sequence, entry)
+                queue.pointee.restoreToLevel(message.sequence, entry, isReturned: message.sequence < ringStart)
             } else if isInRow {
                 queue.pointee.ready.append(entry)
             } else {

@@ -63,7 +63,8 @@ extension Shard {
         }
     }
 
-    private func noteStalled(_ queue: UnsafeMutablePointer<QueueState>) {
+    /// Nothing of a queue is delivered until something has come from disk.
+    func noteStalled(_ queue: UnsafeMutablePointer<QueueState>) {
         guard !queue.pointee.isStalled else { return }
         queue.pointee.isStalled = true
         self.paging.stalled.append(queue.pointee.address)

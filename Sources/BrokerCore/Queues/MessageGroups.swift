@@ -115,6 +115,11 @@ struct MessageGroups: ~Copyable {
     /// The groups of held messages that have a deadline, by place.
     private var timed: [UInt64: (group: MessageGroup, order: UInt64)] = [:]
 
+    /// Places of messages that wait since before a start, whose groups have not been read from disk.
+    private(set) var unknown: Set<UInt64> = []
+    /// Places of all messages that wait since before a start: older ones of their groups may not have been looked at.
+    private var restored: Set<UInt64> = []
+
     private let memory: MemoryCount?
 
     /// Makes a table without groups; the memory of those to come is counted somewhere, or nowhere.
@@ -291,13 +296,34 @@ struct MessageGroups: ~Copyable {
 
     /// A message waits since before a restart.
     mutating func restoreWaiting(_ sequence: UInt64, _ message: MessageView) {
+        self.unknown.remove(sequence)
+        self.restored.insert(sequence)
         guard let group = self.group(of: message) else { return }
         group.waiting += 1
         self.byPlace[sequence] = group
     }
 
+    /// A message waits since before a restart, and is on disk.
+    mutating func restoreUnknown(_ sequence: UInt64) {
+        self.unknown.insert(sequence)
+        self.restored.insert(sequence)
+    }
+
+    /// Whether a message waits since before a restart.
+    func isRestored(_ sequence: UInt64) -> Bool { self.restored.contains(sequence) }
+
+    /// Takes what is held back of the group of a message that waits, in order.
+    mutating func takeHeld(behind sequence: UInt64, _ body: (ConsumerState.Delivery) -> Void) {
+        guard let group = self.byPlace[sequence] else { return }
+        while !group.held.isEmpty {
+            body(self.removeHeld(group))
+        }
+    }
+
     /// A message that waited is gone.
     mutating func forgetWaiting(_ sequence: UInt64) {
+        self.unknown.remove(sequence)
+        self.restored.remove(sequence)
         guard let group = self.byPlace.removeValue(forKey: sequence) else { return }
         group.waiting -= 1
         self.offer(group)

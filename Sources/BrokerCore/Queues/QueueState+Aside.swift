@@ -25,11 +25,17 @@ extension QueueState {
     }
 
     /// Appends a message that was there before a restart to its level; places ascend.
-    mutating func restoreToLevel(_ sequence: UInt64, _ entry: QueueEntry) {
+    ///
+    /// `isReturned` when an older or newer one may still come back: then it must stand with those that did.
+    mutating func restoreToLevel(_ sequence: UInt64, _ entry: QueueEntry, isReturned: Bool) {
         guard let levels = self.levels else { return }
         var entry = entry
         entry.flags.priority = min(entry.flags.priority, levels.pointee.highest)
-        levels.pointee.append(sequence, entry)
+        if isReturned {
+            levels.pointee.putBack(sequence, entry)
+        } else {
+            levels.pointee.append(sequence, entry)
+        }
         self.asideCount &+= 1
     }
 

@@ -13,7 +13,7 @@ extension Shard {
     /// Gives a queue's ready messages to ready consumers.
     func dispatchGrouped(_ queue: UnsafeMutablePointer<QueueState>) {
         // What is asked for comes first; a consumer whose channel has a limit would ask for grants in vain meanwhile.
-        guard !queue.pointee.isStalled else { return }
+        guard !queue.pointee.isStalled, self.knowsGroups(queue) else { return }
         // Consumers for whom there is nothing now, though they have room.
         var idle: [UnsafeMutablePointer<ConsumerState>] = []
         var budget = ShardLimits.groupedMessages
@@ -129,6 +129,7 @@ extension Shard {
         _ queue: UnsafeMutablePointer<QueueState>,
         _ getter: UnsafeMutablePointer<ConsumerState>?
     ) -> ConsumerState.Delivery? {
+        guard self.knowsGroups(queue) else { return nil }
         var budget = Int.max
         let id = getter?.pointee.id ?? MessageGroup.noOwner
         guard let (delivery, group) = self.takeNext(queue, for: id, &budget) else { return nil }
@@ -153,6 +154,37 @@ extension Shard {
         }
     }
 
+    // MARK: After a start
+
+    /// Whether the groups of all messages that wait are known.
+    ///
+    /// Those on disk are asked for, and nothing of the queue goes out until they are known: it might belong behind one of
+    /// them.
+    private func knowsGroups(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
+        guard let groups = queue.pointee.groups, !groups.pointee.unknown.isEmpty else { return true }
+        let read = PageRead(for: .queue(queue.pointee.address))
+        var isMissing = false
+        queue.pointee.withheld?.pointee.forEach { element in
+            let slot = element.entry.slot
+            guard groups.pointee.unknown.contains(element.sequence), !self.store.isLost(slot) else { return }
+            if self.store.isResident(slot) {
+                groups.pointee.restoreWaiting(element.sequence, self.store.record(slot).view)
+                return
+            }
+            isMissing = true
+            if read.octets < ShardLimits.pageReadBytes && read.wanted.count < ShardLimits.pageReadMessages {
+                self.want(slot, read)
+            }
+        }
+        guard isMissing else { return true }
+        self.noteStalled(queue)
+        if !read.wanted.isEmpty {
+            queue.pointee.loads += 1
+            self.paging.requests.append(.read(read))
+        }
+        return false
+    }
+
     // MARK: What becomes of messages
 
     /// A message that was out is done with.
@@ -171,9 +203,14 @@ extension Shard {
         _ delivery: ConsumerState.Delivery,
         wasWaiting: Bool
     ) -> Bool {
-        guard let groups = queue.pointee.groups, groups.pointee.takeBack(delivery, wasWaiting: wasWaiting) else {
+        guard let groups = queue.pointee.groups else { return false }
+        if wasWaiting && groups.pointee.isRestored(delivery.sequence) {
+            // Older ones of the group may never have been looked at, newer ones be held back: all take their places.
+            groups.pointee.takeHeld(behind: delivery.sequence) { self.release($0, heldIn: queue) }
+            groups.pointee.forgetWaiting(delivery.sequence)
             return false
         }
+        guard groups.pointee.takeBack(delivery, wasWaiting: wasWaiting) else { return false }
         queue.pointee.asideCount += 1
         return true
     }
@@ -181,13 +218,15 @@ extension Shard {
     /// Puts everything that is held back where other ready messages are.
     func releaseHeld(_ queue: UnsafeMutablePointer<QueueState>) {
         guard let groups = queue.pointee.groups else { return }
-        groups.pointee.takeAllHeld { delivery in
-            if self.log.snapshot != nil {
-                self.tellMoving(queue, delivery.sequence, delivery.entry)
-            }
-            queue.pointee.asideCount -= 1
-            queue.pointee.putBack(delivery.sequence, delivery.entry)
+        groups.pointee.takeAllHeld { self.release($0, heldIn: queue) }
+    }
+
+    private func release(_ delivery: ConsumerState.Delivery, heldIn queue: UnsafeMutablePointer<QueueState>) {
+        if self.log.snapshot != nil {
+            self.tellMoving(queue, delivery.sequence, delivery.entry)
         }
+        queue.pointee.asideCount -= 1
+        queue.pointee.putBack(delivery.sequence, delivery.entry)
     }
 
     /// The queue's groups are told by another header, or by none: what is out is forgotten.

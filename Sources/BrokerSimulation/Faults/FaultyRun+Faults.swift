@@ -69,7 +69,11 @@ extension FaultyRun {
             log.step()
         }
         self.disk.forgetFailures()
-        guard log.failure != nil else { return }
+        guard log.failure != nil else {
+            // What cannot be read is not delivered before another start.
+            if self.broker.logLines.contains(where: { $0.contains("damaged on disk") }) { self.crash() }
+            return
+        }
         self.count(kind == .sync ? .syncError : .fileError)
         self.note("the log fails: \(kind)")
         // It takes a moment until the broker stops.

@@ -65,6 +65,7 @@ final class FeatureClient {
 
     func get(_ queue: FeatureQueue, noAck: Bool) {
         self.isEmpty = false
+        self.judge.note("\(self.channel.name) > get \(queue.name)\(noAck ? " no-ack" : "")")
         self.channel.gets.append((queue.id, noAck))
         if noAck { self.channel.automaticQueues.insert(queue.id) }
         self.client.send(BasicGet(queue: ShortString(truncating: queue.name), noAck: noAck))

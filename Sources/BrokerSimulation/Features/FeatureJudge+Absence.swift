@@ -16,7 +16,8 @@ extension FeatureJudge {
             for copy in message.orderedCopies {
                 switch copy.place {
                 case .out, .gone: continue
-                case .queue, .settled, .consumed, .dying, .dead, .doubtful: self.resolve(copy)
+                case .dead: self.isGone(copy, "dead")
+                case .queue, .settled, .consumed, .dying, .doubtful: self.resolve(copy)
                 }
                 guard self.failure == nil else { return }
             }
@@ -42,12 +43,15 @@ extension FeatureJudge {
         if case .out = copy.place { return .gone("out") }
         if case .gone(let reason) = copy.place { return .gone(reason) }
         if let waiting = self.waiting(copy, queue) { return waiting }
+        // Not even a crash takes what waits for room where its dead letter goes.
+        if self.mayBeStuck(copy), case .waiting(let reason)? = self.death(of: copy, queue) { return .waiting(reason) }
         if copy.isRoot && !copy.isCertain { return self.neverCame(copy) }
         if copy.mayBeLost { return .gone("lost in a crash") }
         if copy.wasAcknowledged { return .gone("acknowledged") }
         if queue.lossClock > message.sentClock { return .gone("lost on its way to a consumer") }
-        if countsDuplicates && copy.isRoot && self.isDuplicate(copy) { return .gone("a duplicate") }
-        return self.death(of: copy, queue)
+        // What has left a dead letter has been there.
+        if let death = self.death(of: copy, queue) { return death }
+        return countsDuplicates && copy.isRoot && self.isDuplicate(copy) ? .gone("a duplicate") : nil
     }
 
     /// A copy that nobody was promised is not there.
@@ -59,7 +63,9 @@ extension FeatureJudge {
         if copy.message.verdict == .refused, copy.message.route.count == 1, isDeadLetter, copy.message.crashes == 0 {
             return self.letter(of: copy, settings)
         }
-        let mayHaveGone = copy.wasAcknowledged || copy.message.crashes > 0 || self.death(of: copy, queue) != nil
+        let mayHaveGone =
+            copy.wasAcknowledged || copy.message.crashes > 0 || queue.lossClock > copy.message.sentClock
+            || self.death(of: copy, queue) != nil
         return .gone(mayHaveGone ? "there or not" : "never there")
     }
 
@@ -105,8 +111,11 @@ extension FeatureJudge {
             else { return false }
             // It has been there, or is gone for a reason of its own.
             if twin.seenCount > 0 { return true }
-            if case .gone(let reason) = twin.place { return reason != "a duplicate" && reason != "never there" }
-            guard twin.isCertain else { return false }
+            if case .gone(let reason) = twin.place {
+                return !["a duplicate", "never there", "refused"].contains(reason)
+            }
+            // Nobody knows whether it came; what was refused leaves no key.
+            guard twin.isCertain else { return other.verdict != .refused }
             return self.absence(of: twin, countsDuplicates: false) != nil
         }
     }
@@ -208,7 +217,9 @@ extension FeatureJudge {
                 let isBefore =
                     copy.isRoot && other.isRoot && settings.drops && message.publisher === copy.message.publisher
                     && message.id < copy.message.id && settings.maxPriority == nil && message.delay == nil
-                    && copy.message.delay == nil && !self.queues[copy.queue].isQuorum
+                    && copy.message.delay == nil && !settings.hasGroups && message.uniqueKey == nil
+                    && copy.message.uniqueKey == nil
+                    && !self.queues[copy.queue].isQuorum
                 count += isBefore ? 0 : 1
             } else {
                 // It may have died, and its dead letter been here for a while.

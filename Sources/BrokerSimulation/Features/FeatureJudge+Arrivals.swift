@@ -56,8 +56,11 @@ extension FeatureJudge {
         }
     }
 
-    /// A dead letter after a crash may be there more than once: its message may have died again.
-    func isLoose(_ copy: FeatureCopy) -> Bool { !copy.isRoot && copy.message.crashes > 0 }
+    /// A dead letter after a crash may be there more than once: its message may have died again. So may a message whose
+    /// time came shortly before a crash.
+    func isLoose(_ copy: FeatureCopy) -> Bool {
+        copy.isRoot ? copy.message.mayComeTwice : copy.message.crashes > 0
+    }
 
     private func copy(_ arrival: Arrival) -> FeatureCopy? {
         if let copy = arrival.message.copies[arrival.path] { return copy }
@@ -187,7 +190,8 @@ extension FeatureJudge {
             self.fail("\(what) is a dead letter, but \(holder.name) has acknowledged the message")
         case .consumed where isStrict:
             self.fail("\(what) is a dead letter, but somebody took the message without acknowledgement")
-        case .queue, .settled, .doubtful: parent.place = .dead
+        // After a crash both may be there.
+        case .queue, .settled, .doubtful: if isStrict { parent.place = .dead }
         case .out, .consumed, .dying, .dead, .gone: break
         }
     }
@@ -201,6 +205,7 @@ extension FeatureJudge {
 
     /// When it can have come at the latest; nil when nobody knows.
     func latestArrival(of copy: FeatureCopy) -> UInt64? {
+        if copy.message.mayComeTwice { return nil }
         let handled = copy.isRoot ? copy.message.handledBy.map { $0 + (copy.message.delay.map { $0 + 10 } ?? 0) } : nil
         guard let handled else { return copy.arrivedBy }
         return min(handled, copy.arrivedBy ?? handled)

@@ -25,6 +25,10 @@ extension FeatureJudge {
         // RabbitMQ's order of entries is its own; the way through the queues is in the order of their numbers.
         let ordered = deaths.sorted { $0.queue < $1.queue }
         let path = ordered.map(\.queue) + [queue]
+        let times = deaths.map(\.epochSeconds)
+        if times.contains(where: { $0 < Self.epochSeconds(message.sentAt) || $0 > Self.epochSeconds(self.now) }) {
+            self.fail("\(what) is said to have died at \(times)")
+        }
         if let last = ordered.last {
             self.checkStory(deaths, last, properties, what)
             let exchange = FeatureQueue.deadLetterExchange(to: queue)
@@ -44,10 +48,15 @@ extension FeatureJudge {
         )
     }
 
+    private static func epochSeconds(_ milliseconds: UInt64) -> UInt64 {
+        (SimulatedBroker.startOfTime + milliseconds - 1000) / 1000
+    }
+
     private struct ToldDeath {
         let queue: Int
         let reason: String
         let count: Int64
+        let epochSeconds: UInt64
         let hasExpiration: Bool
     }
 
@@ -59,7 +68,7 @@ extension FeatureJudge {
         for entry in entries {
             guard case .table(let table) = entry, let reason = table["reason"]?.stringValue,
                 let queue = table["queue"]?.stringValue.flatMap({ FeatureQueue.id(ofName: $0) }),
-                let count = table["count"]?.integerValue
+                let count = table["count"]?.integerValue, case .timestamp(let time)? = table["time"]
             else { return nil }
             let hasExpiration = table["original-expiration"] != nil
             deaths.append(
@@ -67,6 +76,7 @@ extension FeatureJudge {
                     queue: queue,
                     reason: String(decoding: reason, as: UTF8.self),
                     count: count,
+                    epochSeconds: time,
                     hasExpiration: hasExpiration
                 )
             )

@@ -201,6 +201,7 @@ final class FeatureJudge {
         }
         for message in self.messages {
             message.crashes += 1
+            message.mayComeTwice = message.mayComeTwice || (message.delay != nil && !message.hasWaited)
             message.disturbances += 1
             message.disturbedAt = self.now
             for copy in message.orderedCopies where !copy.isGone {
@@ -223,10 +224,11 @@ final class FeatureJudge {
         if !copy.message.isPersistent || (copy.isRoot && copy.message.verdict == .refused) {
             copy.mayBeLost = true
         }
+        guard !copy.isRoot else { return }
+        // Its message may die again.
+        copy.arrivedBy = nil
         // A dead letter that was seen may be lost when its death is: then the message is where it died.
-        if !copy.isRoot && !copy.isMarkLogged {
-            copy.isCertain = false
-        }
+        if !copy.isMarkLogged { copy.isCertain = false }
     }
 
     /// Nothing moves any more, everything has been read and is in the log.
@@ -251,6 +253,9 @@ final class FeatureJudge {
             channel.unanswered = []
         }
         for message in self.messages {
+            if let delay = message.delay, let handled = message.handledBy, self.now >= handled + delay + 10 {
+                message.hasWaited = true
+            }
             for copy in message.orderedCopies {
                 switch copy.place {
                 case .settled(_, .acknowledge), .consumed: self.isGone(copy, "acknowledged")

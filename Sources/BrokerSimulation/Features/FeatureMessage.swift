@@ -41,6 +41,10 @@ final class FeatureMessage {
     var handledClock = Int.max
     /// Crashes since it was sent.
     var crashes = 0
+    /// The log has that it waits no more.
+    var hasWaited = false
+    /// A crash may have come between the end of its wait and the log.
+    var mayComeTwice = false
     /// Channels that ended, with what they had open, and crashes since it was sent; and when last, in milliseconds.
     var disturbances = 0
     var disturbedAt: UInt64 = 0

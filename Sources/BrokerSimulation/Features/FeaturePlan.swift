@@ -20,7 +20,10 @@ struct FeaturePlan {
         // Few at a time show more of each.
         for feature in Feature.allCases where random.oneIn(2) { features.remove(feature) }
         let count = 2 + random.below(4)
-        self.queues = (0..<count).map { Self.queue($0, of: count, features, random) }
+        // From the last one on, so that each knows where its dead letters go.
+        var queues: [FeatureQueue] = []
+        for id in (0..<count).reversed() { queues.insert(Self.queue(id, of: count, features, queues, random), at: 0) }
+        self.queues = queues
         self.pairs = (0..<2).map { _ in
             let first = random.below(count)
             return [first, (first + 1 + random.below(count - 1)) % count].sorted()
@@ -43,6 +46,7 @@ struct FeaturePlan {
         _ id: Int,
         of count: Int,
         _ features: Set<Feature>,
+        _ later: [FeatureQueue],
         _ random: SeededRandom
     ) -> FeatureQueue {
         func has(_ feature: Feature) -> Bool { features.contains(feature) && !random.oneIn(3) }
@@ -59,8 +63,12 @@ struct FeaturePlan {
         }
         // To later ones only: no circles.
         if has(.deadLetter) && id + 1 < count {
-            settings.deadLettersTo = id + 1 + random.below(count - id - 1)
-            settings.isAtLeastOnce = isQuorum && settings.overflow == .rejectPublish && !random.oneIn(4)
+            let target = later[random.below(later.count)]
+            settings.deadLettersTo = target.id
+            // A target that makes a dead letter of each try would get it again and again.
+            settings.isAtLeastOnce =
+                isQuorum && settings.overflow == .rejectPublish && !random.oneIn(4)
+                && target.declared.overflow != .rejectPublishDeadLetter
         }
         if has(.priority) && !isQuorum { settings.maxPriority = UInt8(1 + random.below(9)) }
         if has(.deliveryLimit) { settings.deliveryLimit = random.below(4) }

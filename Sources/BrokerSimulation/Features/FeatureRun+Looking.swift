@@ -8,6 +8,8 @@ extension FeatureRun {
         var isMoving = true
         while isMoving && self.judge.failure == nil {
             self.broker.run(self.random)
+            // What is due already, as after a start.
+            self.broker.advance(milliseconds: 0)
             isMoving = self.observer.read()
             for client in self.clients { isMoving = client.read() || isMoving }
             isMoving = isMoving || self.broker.hasEvents
@@ -27,6 +29,7 @@ extension FeatureRun {
             self.settle()
             self.judge.settled()
         }
+        self.checkLease()
         if self.features.hasPolicies && self.random.oneIn(2) { self.changePolicy() }
         for queue in self.features.queues where self.random.oneIn(3) { self.probe(queue) }
         self.settle()
@@ -175,6 +178,7 @@ extension FeatureRun {
         for queue in self.features.queues {
             self.observer.client.send(QueueDelete(queue: ShortString(truncating: queue.name), ifEmpty: true))
         }
+        self.deleteLease()
         self.broker.run()
         self.observer.client.collect()
         for case .method(_, .channelClose(let close)) in self.observer.client.takeInbox() {

@@ -22,6 +22,7 @@ package final class FeatureRun: FaultyRun {
     var faultCounts: [Fault: Int] = [:]
     /// The step at which the disk is well again.
     var diskIsWellAt = Int.max
+    var lease = FeatureLease()
     /// Clients so far.
     var clientCount = 0
     private let steps: Int
@@ -126,6 +127,7 @@ package final class FeatureRun: FaultyRun {
             self.isDeclared = true
             self.declare()
         }
+        self.leaseSurvives()
         self.observer = FeatureClient(
             self.judge,
             self.broker,

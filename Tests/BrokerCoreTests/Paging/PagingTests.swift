@@ -252,6 +252,33 @@ import Testing
         #expect(restarted.shard.census.messages == 0)
     }
 
+    /// Found by the simulation (features): after a start with messages on disk a group did not wait for its message that did.
+    @Test(arguments: [false, true])
+    func aGroupWaitsForItsMessageAfterAStart(isGot: Bool) throws {
+        let scene = Scene(isDurable: true)
+        let arguments = FieldTable([("x-group-header", .text("key")), ("x-delayed-retry-min", .int32(1000))])
+        scene.client.call(QueueDeclare(queue: "g", durable: true, arguments: arguments))
+        for (body, key) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+            let properties = BasicProperties(headers: ["key": .text(key)], deliveryMode: 2)
+            scene.client.publish(routingKey: "g", properties: properties, body: Array(body.utf8))
+        }
+        scene.client.call(BasicGet(queue: "g"))
+        scene.client.call(BasicNack(deliveryTag: 1, requeue: true))
+        let restarted = try scene.restarted()
+        if isGot {
+            #expect(restarted.client.call(BasicGet(queue: "g")).first?.text == "b1")
+            #expect(restarted.client.call(BasicGet(queue: "g")).first?.text == nil)
+        } else {
+            #expect(restarted.client.call(BasicConsume(queue: "g", consumerTag: "c")).compactMap(\.text) == ["b1"])
+        }
+        restarted.broker.advance(milliseconds: 1000)
+        if isGot {
+            #expect((0..<2).map { _ in restarted.client.call(BasicGet(queue: "g")).first?.text } == ["a1", "a2"])
+        } else {
+            #expect(restarted.client.receive().compactMap(\.text) == ["a1", "a2"])
+        }
+    }
+
     @Test func whatStaysInTheLogAtAStartIsReadWhenItIsNeeded() throws {
         let scene = Scene(isDurable: true)
         scene.publish(0..<500, isPersistent: true)

@@ -69,6 +69,23 @@ import Testing
         #expect(client.receive().lines == ["1 deliver c #2 redelivered m"])
     }
 
+    /// Found by the simulation (features): after a start who had waited went before an older one of its priority.
+    @Test(arguments: [nil, 3] as [Int32?])
+    func whoWaitedComesBackToTheOldPlaceAfterARestart(highestPriority: Int32?) throws {
+        let first = RestartTests.broker(1)
+        let client = SimulatedClient(first).open()
+        var arguments: [(ShortString, FieldValue)] = [("x-delayed-retry-min", .int32(1000))]
+        if let highestPriority { arguments.append(("x-max-priority", .int32(highestPriority))) }
+        client.call(QueueDeclare(queue: "q", durable: true, arguments: FieldTable(arguments)))
+        ReturnTests.fill(client, "a", "b", "c")
+        for _ in 0..<2 { client.call(BasicGet(queue: "q")) }
+        client.call(BasicNack(deliveryTag: 2, requeue: true))
+        let broker = try RestartTests.restarted(first, shards: 1)
+        broker.advance(milliseconds: 2000)
+        let reader = SimulatedClient(broker).open()
+        #expect((0..<3).map { _ in reader.call(BasicGet(queue: "q")).first?.text } == ["a", "b", "c"])
+    }
+
     @Test func whoWaitedComesBackToTheOldPlace() {
         let broker = SimulatedBroker()
         let client = SimulatedClient(broker).open()

@@ -213,6 +213,24 @@ import Testing
         }
     }
 
+    /// Found by the simulation (features, seed 427): after a start who had waited went before an older one of its group.
+    @Test(arguments: [false, true])
+    func whoWaitedTakesItsPlaceInItsGroupAfterARestart(isLookedAt: Bool) throws {
+        let first = RestartTests.broker(1)
+        let client = SimulatedClient(first).open()
+        let arguments: FieldTable = ["x-group-header": .text("key"), "x-delayed-retry-min": .int32(1000)]
+        client.call(QueueDeclare(queue: "q", durable: true, arguments: arguments))
+        Self.publish(client, "a 1", "a 2", "a 3", "a 4")
+        for _ in 0..<2 { client.call(BasicGet(queue: "q")) }
+        client.call(BasicNack(deliveryTag: 2, requeue: true))
+        let broker = try RestartTests.restarted(first, shards: 1)
+        let reader = SimulatedClient(broker).open()
+        // Who asks while one of a group waits has the others looked at.
+        if isLookedAt { #expect(reader.call(BasicGet(queue: "q")).first?.text == nil) }
+        broker.advance(milliseconds: 2000)
+        #expect((0..<4).map { _ in reader.call(BasicGet(queue: "q")).first?.text } == ["a 1", "a 2", "a 3", "a 4"])
+    }
+
     /// Whatever consumers do: nobody gets a message of a key while an older one is with somebody else or undone.
     @Test(arguments: UInt64(1)...12)
     func orderHoldsWhileConsumersCrash(seed: UInt64) {

@@ -1,0 +1,38 @@
+import BrokerSimulation
+import Testing
+
+/// Fixed seeds of queues with features: the broker has a reason for everything.
+@Suite struct FeatureSeedTests {
+    /// Among the first are those that found bugs: 27, 36 and 53.
+    @Test(arguments: Array(1...60))
+    func everythingHasAReason(seed: UInt64) {
+        let report = FeatureRun(seed: seed).run()
+        let tail = report.trace.suffix(40).joined(separator: "\n")
+        #expect(report.failure == nil, "martlet-sim --kind features --first \(seed) --seeds 1 --verbose\n\(tail)")
+    }
+
+    @Test(arguments: [3, 17] as [UInt64])
+    func oneSeedIsOneStory(seed: UInt64) {
+        let first = FeatureRun(seed: seed).run()
+        #expect(first.trace == FeatureRun(seed: seed).run().trace)
+        #expect(first.trace != FeatureRun(seed: seed + 1).run().trace)
+    }
+
+    /// A simulation in which nothing happens finds nothing.
+    @Test func everythingHappens() {
+        let wanted = [
+            "[\"expired\"]", "[\"maxlen\"]", "[\"rejected\"]", "[\"delivery_limit\"]", "\"expired\", \"", "< nack ",
+            "policy: ", " redelivered", " count 2", "quorum", "at-least-once", "reject-publish-dlx", "drop-head",
+            "max-bytes", "max-priority", "retry ", " groups", "expiration ", " delay ", " unique k", " group ",
+            " priority ", " transient", "> requeue #", "> reject #", "> acknowledge #", " multiple", " no-ack",
+            "single-active", "is cut", "> cancel ", "the broker stops", "the broker is killed", "power goes",
+        ]
+        var missing = Set(wanted)
+        for seed in 1...60 as ClosedRange<UInt64> where !missing.isEmpty {
+            for line in FeatureRun(seed: seed).run().trace where !missing.isEmpty {
+                missing.subtract(missing.filter { line.contains($0) })
+            }
+        }
+        #expect(missing.isEmpty)
+    }
+}
