@@ -152,14 +152,10 @@ extension FeatureJudge {
         for target in Set(settings.compactMap(\.deadLettersTo)).sorted() {
             let path = copy.path + [target]
             let queue = self.queues[target]
-            if let letter = message.copies[path] {
-                // It is judged by itself.
-                if letter.isCertain || letter.isGone { return .gone("dead") }
-                if let absence = self.absence(of: letter) { return absence.after(death: copy) }
-                continue
-            }
-            let letter = FeatureCopy(message, path)
-            letter.mayBeLost = message.crashes > 0 && !message.isPersistent
+            let letter = message.copies[path] ?? FeatureCopy(message, path)
+            // It is judged by itself.
+            if letter.isCertain || letter.isGone { return .gone("dead") }
+            if message.crashes > 0 && !message.isPersistent { letter.mayBeLost = true }
             let mayBeFull = queue.settings(since: message.sentClock).contains {
                 $0.refuses && self.mayBeBeyond($0, letter)
             }

@@ -205,7 +205,7 @@ extension FeatureJudge {
 
     /// When it can have come at the latest; nil when nobody knows.
     func latestArrival(of copy: FeatureCopy) -> UInt64? {
-        if copy.message.mayComeTwice { return nil }
+        if self.isLoose(copy) { return nil }
         let handled = copy.isRoot ? copy.message.handledBy.map { $0 + (copy.message.delay.map { $0 + 10 } ?? 0) } : nil
         guard let handled else { return copy.arrivedBy }
         return min(handled, copy.arrivedBy ?? handled)

@@ -265,9 +265,16 @@ final class FeatureJudge {
                 }
                 copy.isMarkLogged = copy.isMarked
                 copy.loggedReturns = copy.returns
+                // The last return of a message that is dead, and kept only because nobody takes it, is told nowhere.
+                if self.mayBeStuck(copy) { copy.loggedReturns = min(copy.returns, self.lowestLimit(of: copy)) }
                 if copy.isMarked { copy.isCertain = true }
             }
         }
+    }
+
+    private func lowestLimit(of copy: FeatureCopy) -> Int {
+        let queue = self.queues[copy.queue]
+        return queue.settings(since: copy.message.sentClock).compactMap { queue.deliveryLimit($0) }.min() ?? .max
     }
 
     /// Whether a dead message may be kept because nobody takes it.
