@@ -138,6 +138,12 @@ public actor BrokerService: Service, BrokerAdministration {
         return await shards.administer(request)
     }
 
+    /// Begins to copy everything durable to a new directory.
+    public func snapshot(in directory: String) async -> AsyncStream<SnapshotProgress> {
+        guard let shards = self.shards else { return SnapshotMaker.failing("the broker does not run") }
+        return await shards.snapshot(in: directory)
+    }
+
     /// Number of connections on each event loop.
     func connectionCounts() async -> [Int] {
         await self.shards?.connectionCounts() ?? []

@@ -56,7 +56,9 @@ public struct ControlCommandLine {
         var connection = try CtlConnection(try self.socket(invocation), timeoutSeconds: invocation.timeoutSeconds)
         self.output(banner)
         try connection.send(request.line)
-        let head = try Self.object(connection.line())
+        var head = try Self.object(connection.line())
+        // It takes longer; the broker says so before we lose patience.
+        while head["working"] != nil { head = try Self.object(connection.line()) }
         if let failure = head["error"] {
             let failure = Self.failure(failure)
             guard failure.exit == .data, invocation.command.list?.takesAnyVirtualHost == true else { throw failure }

@@ -29,7 +29,7 @@ enum CtlCommands {
 
     /// All of them, in the order in which they are listed for people.
     static let all: [CtlCommand] =
-        policies + lists + delays + routing + [
+        policies + lists + delays + routing + copies + [
             CtlCommand(
                 "trace_on",
                 "Has copies of a virtual host's messages published to amq.rabbitmq.trace, until the broker stops",
@@ -226,6 +226,28 @@ enum CtlCommands {
                 [.init("limit", .integer(max(0, invocation.number("limit") ?? 100)))]
             }
         ),
+    ]
+
+    private static let copies = [
+        CtlCommand(
+            "snapshot",
+            "Copies everything durable, as it is at one moment, to a new directory that a broker can be started with",
+            arguments: [
+                CtlArgument("directory", "absolute path; the broker makes it, its user must be allowed to")
+            ],
+            banner: { ["Making a snapshot in \"\($0.arguments[0])\" ..."] },
+            success: { "Snapshot made in \($0.arguments[0])" },
+            members: { invocation throws(CtlFailure) in
+                let directory = invocation.arguments[0]
+                guard directory.hasPrefix("/") else {
+                    throw CtlFailure(
+                        .usage,
+                        "the directory is an absolute path, for the broker makes it, not \(directory)"
+                    )
+                }
+                return [.init("directory", .string(directory))]
+            }
+        )
     ]
 
     private static func question(_ invocation: CtlInvocation) throws(CtlFailure) -> [JSONValue.Member] {

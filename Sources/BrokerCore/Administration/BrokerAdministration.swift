@@ -4,6 +4,21 @@
 public protocol BrokerAdministration: Sendable {
     /// Carries out a request; answers of several shards come back as one.
     func administer(_ request: AdministrationRequest) async -> AdministrationAnswer
+
+    /// Begins to copy everything durable, as it is at one moment from now on, to a new directory.
+    ///
+    /// Whoever ceases to listen calls it off.
+    func snapshot(in directory: String) async -> AsyncStream<SnapshotProgress>
+}
+
+/// How far a copy of everything durable has come.
+public enum SnapshotProgress: Equatable, Sendable {
+    /// So many octets, of so many, are copied and on the disk.
+    case copied(octets: UInt64, of: UInt64)
+    /// It is there. Nothing follows.
+    case done
+    /// It is not there, and why. Nothing follows.
+    case failed(String)
 }
 
 extension AdministrationRequest {

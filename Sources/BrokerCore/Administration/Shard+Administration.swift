@@ -41,9 +41,7 @@ extension Shard {
             guard self.setTracing(virtualHost: virtualHost, isOn: isOn) else { throw .noVirtualHost(virtualHost) }
             return .done
         case .listDelayedMessages(let virtualHost, let limit):
-            return .delayedMessages(
-                self.delayedMessages(virtualHost: "\(try self.virtualHost(virtualHost).name)", limit: limit)
-            )
+            return self.listDelayed(ticket, "\(try self.virtualHost(virtualHost).name)", limit: limit)
         case .explain(let question):
             return .explanation(try self.explain(question))
         case .listUnroutable(let virtualHost, let limit):

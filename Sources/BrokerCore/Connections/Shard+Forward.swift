@@ -173,7 +173,8 @@ extension Shard {
 
     /// A stored message for a station alone, with a reference of its own.
     private func ownCopy(_ slot: UInt32, _ targets: UnsafeBufferPointer<QueueAddress>) -> UInt32 {
-        if targets.count > 1 { return self.storeCopy(self.store.record(slot).view) }
+        let record = self.store.record(slot)
+        if targets.count > 1 { return self.storeCopy(record.view, isLogged: record.hasLocation) }
         self.store.retain(slot)
         return slot
     }

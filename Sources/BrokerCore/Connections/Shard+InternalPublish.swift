@@ -154,7 +154,8 @@ extension Shard {
         for target in targets where target.shard == self.index {
             guard let queue = self.queue(target) else {
                 if let (station, task) = Station.at(target) {
-                    _ = self.arrive(self.storeCopy(message), flags, at: station, task)
+                    let isLogged = self.log.isOn && flags.contains(.persistent)
+                    _ = self.arrive(self.storeCopy(message, isLogged: isLogged), flags, at: station, task)
                 }
                 continue
             }

@@ -51,6 +51,20 @@ struct DelayedMessages: ~Copyable {
     var isTelling = false
     /// What messages that come into the cache add up to; nobody looks at it.
     var warmth: UInt8 = 0
+    /// Messages that must be told to the log again and are on disk, by their ids.
+    var untold: [UInt64: DelayedEntry] = [:]
+    /// The message whose time has come is on disk.
+    var isStalled = false
+    /// Reads under way.
+    var loads = 0
+    /// Messages that one read brings; 0 when that is not known yet.
+    var window = 0
+    /// When it is looked again what is on disk and comes soon.
+    var nextLook = BrokerInstant(nanoseconds: 0)
+    /// Reads that were begun since it was looked last because some time had passed, or some had gone.
+    var readsAhead = 0
+    /// Messages that have left the wheel since it was looked last.
+    var firedSinceLook = 0
     /// More are due than were published in one go.
     var isBehind = false
     /// Where the last one went that was published, of the origin ``routeOrigin``.
@@ -84,6 +98,8 @@ extension ShardLimits {
     static let delaysAtOnce = 32
     /// Octets of publishes under way to other shards above which delayed messages wait longer.
     static let delayWindowBytes = 16 << 20
+    /// How long before its time a message is read that is on disk.
+    static let delayReadAheadMilliseconds: UInt64 = 500
     /// How long they wait then.
     static let delayPauseMilliseconds: UInt64 = 2
     /// Delayed messages shown in one list.

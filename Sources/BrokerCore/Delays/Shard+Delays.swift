@@ -8,7 +8,7 @@ internal import AMQPProtocol
 ///                      └─► cancelDelayedMessage
 /// ```
 extension Shard {
-    /// Keeps a message until its time has come, in memory; its reference is ours.
+    /// Keeps a message until its time has come, in memory or on disk; its reference, the only one, is ours.
     ///
     /// Returns whether the log has to have it.
     func delay(_ slot: UInt32, _ flags: QueueEntry.Flags, until deadline: UInt64, _ origin: DelayOrigin) -> Bool {
@@ -28,7 +28,6 @@ extension Shard {
     /// Keeps a message until its time has come and tells the log if the origin's number says so.
     @inline(__always)
     func delay(_ slot: UInt32, until deadline: UInt64, origin: UInt32) {
-        self.store.record(slot).isKept = true
         let entry = DelayedEntry(deadline: deadline, id: self.delays.takeID(), slot: slot, origin: origin)
         self.delays.wheel.insert(entry)
         if entry.isLogged {
@@ -50,9 +49,9 @@ extension Shard {
 
     /// When the first message's time comes, at the soonest.
     var nextDelayDeadline: BrokerInstant? {
-        self.delays.wheel.nextDeadline.map {
-            max(self.wallClock.instant(epochMilliseconds: $0), self.delays.heldUntil)
-        }
+        guard let next = self.delays.wheel.nextDeadline else { return nil }
+        let deadline = max(self.wallClock.instant(epochMilliseconds: next), self.delays.heldUntil)
+        return self.store.pagedCount == 0 ? deadline : self.deadlineOfPaged(deadline)
     }
 
     /// Publishes messages whose time has come; the next call goes on when they are many.
@@ -61,8 +60,11 @@ extension Shard {
         guard self.delays.wheel.count > 0, self.delays.heldUntil <= self.now else { return }
         let now = self.epochMilliseconds(at: self.now)
         var remaining = ShardLimits.delaysInOneGo
+        if self.store.pagedCount > 0 {
+            self.lookAhead()
+        }
         while true {
-            let due = self.delays.wheel.due(at: now).prefix(ShardLimits.delaysAtOnce)
+            let due = self.dueHere(now)
             guard !due.isEmpty else { break }
             guard remaining > 0 else {
                 self.delays.isBehind = true
@@ -73,6 +75,7 @@ extension Shard {
                 self.publishDelayed(entry)
             }
             self.delays.wheel.dropDue(due.count)
+            self.delays.firedSinceLook &+= due.count
             remaining -= due.count
             guard self.internalPublishes.bytes < ShardLimits.delayWindowBytes else {
                 self.delays.heldUntil = self.now.advanced(milliseconds: ShardLimits.delayPauseMilliseconds)
@@ -88,10 +91,10 @@ extension Shard {
     /// waited for.
     private func warm(_ due: Slice<UnsafeBufferPointer<DelayedEntry>>) {
         var octets: UInt8 = 0
-        for entry in due where self.store.isResident(entry.slot) {
+        for entry in due {
             octets &+= self.store.record(entry.slot).base.load(as: UInt8.self)
         }
-        for entry in due where self.store.isResident(entry.slot) {
+        for entry in due {
             let record = self.store.record(entry.slot)
             octets &+= record.base.load(fromByteOffset: record.totalSize &- 1, as: UInt8.self)
         }
@@ -148,6 +151,8 @@ extension Shard {
             self.delayedDone(entry)
             self.store.release(entry.slot)
         case .pending:
+            // Not for long, and what is told of it needs its octets.
+            self.store.record(entry.slot).isKept = true
             self.delays.inFlight[entry.id] = entry
             if self.delays.isTelling && entry.isLogged {
                 // It has left the wheel, and perhaps not been told; the files that know it are about to go.
@@ -183,7 +188,8 @@ extension Shard {
     private func enqueueDelayed(_ entry: DelayedEntry) -> Bool {
         let record = self.store.record(entry.slot)
         // Octets that others have, too, stay as they are.
-        guard record.references == 1, entry.origin & DelayOrigins.numberMask == self.delays.routeOrigin,
+        guard record.references == 1, !self.store.isPinned(record),
+            entry.origin & DelayOrigins.numberMask == self.delays.routeOrigin,
             self.delays.route.matches(record.names, size: record.namesSize, version: self.routeEpoch),
             let queue = self.delays.route.localQueue, !queue.pointee.hasFeatures,
             record.hasLocation || !queue.pointee.isLogged,
@@ -192,8 +198,10 @@ extension Shard {
         if flags.contains(.persistent) && queue.pointee.isLogged {
             self.notePlace(queue)
             self.store.noteLogged(record, at: self.logMessage(record.view, flags))
+        } else {
+            // The log has what it was before.
+            self.store.forgetLogged(record)
         }
-        record.isKept = false
         // Our reference goes with it.
         self.enqueue(queue, QueueEntry(slot: entry.slot, flags: flags))
         self.delayedDone(entry)
@@ -236,6 +244,7 @@ extension Shard {
     func delayedDone(_ entry: DelayedEntry) {
         if entry.isLogged {
             self.delays.unlogged.append((entry.id, 0))
+            if !self.delays.untold.isEmpty { self.delays.untold[entry.id] = nil }
         }
         if self.delays.origins.release(entry.origin) {
             self.delays.routeOrigin = .max
@@ -244,11 +253,16 @@ extension Shard {
 
     // MARK: The log
 
-    private func logDelayed(_ entry: DelayedEntry) {
-        let view = self.store.record(entry.slot).view
+    /// Tells the log of a message that waits and is in memory.
+    func logDelayed(_ entry: DelayedEntry) {
+        let record = self.store.record(entry.slot)
+        let view = record.view
         let origin = self.delays.origins[entry.origin]
         let base = self.appendLog(.delayed, size: DelayedRecord.size(view, origin))
         DelayedRecord.write(view, origin, id: entry.id, deadline: entry.deadline, at: base)
+        if record.hasLocation {
+            self.store.noteLogged(record, at: self.logLocation(of: base, isShared: false))
+        }
     }
 
     /// Tells the log which messages have gone, or wait for another time.
@@ -259,49 +273,15 @@ extension Shard {
         self.delays.unlogged.removeAll(keepingCapacity: true)
     }
 
-    /// Begins to tell the log again what waits.
-    func beginTellingDelays() {
-        self.delays.wheel.beginTelling()
-        self.delays.isTelling = true
-        for id in self.delays.inFlight.keys.sorted() {
-            if let entry = self.delays.inFlight[id], entry.isLogged {
-                self.logDelayed(entry)
-            }
-        }
-    }
-
-    /// Tells the next messages that wait, as long as there is budget; returns whether there are more.
-    func continueTellingDelays(_ budget: inout Int) -> Bool {
-        while budget > 0 {
-            guard let entry = self.delays.wheel.nextToTell() else {
-                self.delays.isTelling = false
-                return false
-            }
-            guard entry.isLogged else { continue }
-            let view = self.store.record(entry.slot).view
-            budget -= view.namesSize + view.propertiesSize + view.bodySize + 64
-            self.logDelayed(entry)
-        }
-        return true
-    }
-
-    private func tellDisplaced() {
-        for entry in self.delays.wheel.takeDisplaced() where entry.isLogged {
-            self.logDelayed(entry)
-        }
-    }
-
     /// Takes over what waited when the last process ended, and its ids.
     func restore(_ recovered: [RecoveredDelay], highestID: UInt64) {
         self.delays.skip(beyond: highestID)
         for (number, delay) in recovered.enumerated() where number % Int(self.count) == Int(self.index) {
-            let slot = delay.message.withView { self.storeCopy($0, isLogged: true) }
-            self.store.record(slot).isKept = true
             self.delays.wheel.insert(
                 DelayedEntry(
                     deadline: delay.deadline,
                     id: delay.id,
-                    slot: slot,
+                    slot: self.restoreSlot(of: delay.message),
                     origin: self.delays.origins.retain(delay.origin, isLogged: true)
                 )
             )
@@ -313,8 +293,13 @@ extension Shard {
     /// Messages of a virtual host that wait, those whose time comes first at the start; at most `limit` of them behind
     /// the one with the id `after`.
     ///
-    /// Cost grows with the messages passed over.
-    public func delayedMessages(virtualHost: String, after: UInt64? = nil, limit: Int) -> [DelayedMessageInfo] {
+    /// Cost grows with the messages passed over. The routing keys of those on disk are empty; `onDisk` is told which ones.
+    func delayedMessages(
+        virtualHost: String,
+        after: UInt64? = nil,
+        limit: Int,
+        onDisk: (_ row: Int, _ slot: UInt32) -> Void = { _, _ in }
+    ) -> [DelayedMessageInfo] {
         let host = ShortString(truncating: virtualHost)
         var found: [DelayedMessageInfo] = []
         var isPassing = after != nil
@@ -327,17 +312,19 @@ extension Shard {
             }
             let origin = self.delays.origins[entry.origin]
             guard origin.virtualHost == host else { return true }
-            let record = self.store.record(entry.slot)
+            let isHere = self.store.isResident(entry.slot)
+            let key = isHere ? self.store.record(entry.slot).routingKey : UnsafeRawBufferPointer(start: nil, count: 0)
             found.append(
                 DelayedMessageInfo(
                     id: entry.id,
                     exchange: origin.exchange.description,
-                    routingKey: String(decoding: record.routingKey, as: UTF8.self),
+                    routingKey: String(decoding: key, as: UTF8.self),
                     dueEpochMilliseconds: entry.deadline,
                     isPersistent: entry.isLogged,
-                    bodyBytes: record.bodySize
+                    bodyBytes: self.store.bodySize(entry.slot)
                 )
             )
+            if !isHere { onDisk(found.count - 1, entry.slot) }
             return found.count < limit
         }
         return found
@@ -367,6 +354,8 @@ extension Shard {
         let deadline = max(deadline, 1)
         self.delays.wheel.update(place, deadline: deadline)
         self.tellDisplaced()
+        self.delays.untold[id]?.deadline = deadline
+        self.delays.nextLook = self.now
         if isLogged {
             self.delays.unlogged.append((id, deadline))
         }

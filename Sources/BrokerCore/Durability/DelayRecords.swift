@@ -51,8 +51,28 @@ struct DelayedRecord {
         next.copyMemory(from: message.body, byteCount: message.bodySize)
     }
 
-    /// Reads a payload, copying the message.
-    init(_ payload: UnsafeRawBufferPointer) throws(RecordError) {
+    /// The message in a payload, whose checksum was right; nil if it is none of ours.
+    static func view(of payload: UnsafeRawBufferPointer) -> MessageView? {
+        guard payload.count >= self.fixedSize, let base = payload.baseAddress else { return nil }
+        let namesSize = Int(RecordLayout.load(UInt16.self, from: payload, 2))
+        let start = self.fixedSize + Int(RecordLayout.load(UInt32.self, from: payload, 4))
+        let propertiesSize = Int(RecordLayout.load(UInt32.self, from: payload, 8))
+        let bodySize = Int(RecordLayout.load(UInt32.self, from: payload, 12))
+        guard namesSize >= 2, namesSize <= MessageRecord.maxNamesSize,
+            payload.count == start + namesSize + propertiesSize + bodySize
+        else { return nil }
+        return MessageView(
+            names: base + start,
+            namesSize: namesSize,
+            properties: base + (start + namesSize),
+            propertiesSize: propertiesSize,
+            body: base + (start + namesSize + propertiesSize),
+            bodySize: bodySize
+        )
+    }
+
+    /// Reads a payload, copying the message unless the position of its record is given, where it stays.
+    init(_ payload: UnsafeRawBufferPointer, at position: UInt64? = nil) throws(RecordError) {
         try RecordLayout.check(payload, fixedSize: Self.fixedSize)
         let namesSize = Int(RecordLayout.load(UInt16.self, from: payload, 2))
         let originSize = Int(RecordLayout.load(UInt32.self, from: payload, 4))
@@ -69,12 +89,15 @@ struct DelayedRecord {
             id: RecordLayout.load(UInt64.self, from: payload, 16),
             deadline: RecordLayout.load(UInt64.self, from: payload, 24),
             origin: DelayOrigin(virtualHost: origin.0, exchange: origin.1),
-            message: RecoveredMessage(
-                bytes: Array(payload[start...]),
-                namesSize: namesSize,
-                propertiesSize: propertiesSize,
-                flags: .persistent
-            )
+            message: position.map {
+                RecoveredMessage(position: $0, isShared: false, bodySize: bodySize, flags: .persistent)
+            }
+                ?? RecoveredMessage(
+                    bytes: Array(payload[start...]),
+                    namesSize: namesSize,
+                    propertiesSize: propertiesSize,
+                    flags: .persistent
+                )
         )
     }
 
@@ -138,8 +161,8 @@ struct RecoveredDelay: Sendable {
     /// Milliseconds since 1970.
     var deadline: UInt64
     /// Where it is published then.
-    let origin: DelayOrigin
-    /// Its octets.
+    var origin: DelayOrigin
+    /// Its octets, or where the log has them.
     let message: RecoveredMessage
 }
 
@@ -148,6 +171,7 @@ struct RecoveredDelays: Sendable {
     private var byID: [UInt64: RecoveredDelay] = [:]
     /// The highest id that any record names.
     private(set) var highestID: UInt64 = 0
+    private var lastOrigin: DelayOrigin?
 
     /// Makes a collection without messages.
     init() {}
@@ -155,6 +179,13 @@ struct RecoveredDelays: Sendable {
     /// A message waits; told again it is as it was told last.
     mutating func add(_ delay: RecoveredDelay) {
         self.note(delay.id)
+        var delay = delay
+        if let last = self.lastOrigin, last == delay.origin {
+            // Millions share the memory of a few names.
+            delay.origin = last
+        } else {
+            self.lastOrigin = delay.origin
+        }
         self.byID[delay.id] = delay
     }
 

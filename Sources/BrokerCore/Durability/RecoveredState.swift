@@ -123,7 +123,7 @@ public struct RecoveredState: Sendable {
             let record = try MoveRecord(payload)
             self.change(record.queue) { $0.move(record) }
         case .delayed:
-            self.delays.add(try DelayedRecord(payload).delay)
+            self.delays.add(try DelayedRecord(payload, at: position).delay)
         case .delaysChanged:
             self.delays.change(try DelaysChangedRecord(payload).changes)
         case .window:

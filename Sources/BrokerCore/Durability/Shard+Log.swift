@@ -134,7 +134,12 @@ extension Shard {
         } else {
             self.log.places.removeAll(keepingCapacity: true)
         }
-        let isShared = count > 1
+        return self.logLocation(of: base, isShared: count > 1)
+    }
+
+    /// Where a payload will be found that was reserved in the batch under way as the last one.
+    @inline(__always)
+    func logLocation(of base: UnsafeMutableRawPointer, isShared: Bool) -> LogLocation {
         guard let batch = self.log.batch,
             let location = LogLocation(
                 batch: batch.number,

@@ -179,25 +179,25 @@ extension Shard {
 
     /// Gives a message a slot: what stays in the log is on disk until it is needed.
     private func store(_ message: RecoveredMessage, _ shared: inout [UInt64: UInt32]) -> UInt32 {
+        guard message.isShared, let position = message.position else { return self.restoreSlot(of: message) }
+        if let slot = shared[position] {
+            self.store.retain(slot)
+            return slot
+        }
+        let slot = self.restoreSlot(of: message)
+        shared[position] = slot
+        return slot
+    }
+
+    /// Gives a message that nothing else has a slot; see ``store(_:_:)``.
+    func restoreSlot(of message: RecoveredMessage) -> UInt32 {
         guard let position = message.position else {
             let slot = message.withView { self.storeCopy($0, isLogged: true) }
             // It was read from there; where does not matter until it is told again.
             self.noteLogged(slot, at: .unknown(isShared: false))
             return slot
         }
-        if message.isShared, let slot = shared[position] {
-            self.store.retain(slot)
-            return slot
-        }
         self.store.logEnd = max(self.store.logEnd, position)
-        let slot = self.store.addLogged(
-            position: position,
-            bodySize: Int(message.bodySize),
-            isShared: message.isShared
-        )
-        if message.isShared {
-            shared[position] = slot
-        }
-        return slot
+        return self.store.addLogged(position: position, bodySize: Int(message.bodySize), isShared: message.isShared)
     }
 }

@@ -54,11 +54,11 @@ extension Shard {
             }
             cursor.endQueue()
         }
+        let hasDelays = cursor.queues.isEmpty && self.continueTellingDelays(&step)
         if !step.isAllTold {
             self.paging.snapshotReads += 1
             self.paging.requests.append(.read(step.read))
         }
-        let hasDelays = cursor.queues.isEmpty && self.continueTellingDelays(&step.octets)
         let hasWindows = cursor.queues.isEmpty && !hasDelays && self.continueTellingWindows(&step.octets)
         self.log.snapshot = cursor.queues.isEmpty && !hasDelays && !hasWindows ? nil : cursor
         return self.log.snapshot != nil

@@ -82,6 +82,11 @@ struct MessageRecord {
         self.base.storeBytes(of: location.rawValue, toByteOffset: Self.headerSize &+ self.partsSize, as: UInt64.self)
     }
 
+    /// The log does not have it, or not for much longer.
+    func clearLocation() {
+        self.bodyWord &= ~Self.loggedBit
+    }
+
     /// Octets of names, properties and body.
     var partsSize: Int { self.namesSize &+ self.propertiesSize &+ self.bodySize }
 

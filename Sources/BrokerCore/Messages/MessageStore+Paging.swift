@@ -158,6 +158,19 @@ extension MessageStore {
         record.setLocation(record.location.isShared ? .unknown(isShared: true) : location)
     }
 
+    /// What the log has of a message is not what it is now.
+    mutating func forgetLogged(_ record: MessageRecord) {
+        guard record.isLogged else { return }
+        self.loggedBytes -= record.bodySize + Self.logOverhead
+        record.clearLocation()
+    }
+
+    /// Whether what lies around a message is being written as it is now; then it must not change.
+    func isPinned(_ record: MessageRecord) -> Bool {
+        record.allocatedSize <= Self.largeRecordSize
+            && Self.chunk(of: record.base).assumingMemoryBound(to: ChunkHeader.self).pointee.isPinned != 0
+    }
+
     /// A message that is in the log and was never in memory.
     mutating func addLogged(position: UInt64, bodySize: Int, isShared: Bool) -> UInt32 {
         let slot = self.takeSlot()

@@ -22,6 +22,8 @@ public final class PageRead: @unchecked Sendable {
         /// Octets of its payload, at least.
         public let size: Int
         let slot: UInt32
+        /// It stands in a record of a message that waits for its time; of those in the commit log only.
+        var isDelayed = false
         /// The payload, once it is read and its checksum is right.
         fileprivate(set) var payload: UnsafeRawBufferPointer?
     }
@@ -34,6 +36,10 @@ public final class PageRead: @unchecked Sendable {
         case queue(QueueAddress)
         /// Dead messages, to be handed on.
         case deaths
+        /// Messages whose time comes soon.
+        case delays
+        /// An operator, who wants to see messages that wait for their time.
+        case delayList(DelayListing)
         /// The log is told again what is live.
         case snapshot
     }
@@ -41,6 +47,11 @@ public final class PageRead: @unchecked Sendable {
     let reason: Reason
     /// Octets of all payloads, about.
     var octets = 0
+    /// What was read goes back into memory.
+    var isToStay: Bool {
+        if case .delayList = self.reason { return false }
+        return true
+    }
     private var buffers: [UnsafeMutableRawPointer] = []
     /// Which file is damaged, and where; nil if nothing is.
     public var problem: String?

@@ -132,7 +132,9 @@ extension Shard {
     }
 
     /// Adds a message to a read if it is on disk and nobody has asked for it.
-    func want(_ slot: UInt32, _ read: PageRead) {
+    ///
+    /// `isDelayed` when it waits for its time.
+    func want(_ slot: UInt32, _ read: PageRead, isDelayed: Bool = false) {
         guard let word = self.store.paged(slot), !word.isLoading, !self.store.isLost(slot) else { return }
         let size = self.store.bodySize(slot, word) + MessageStore.logOverhead
         read.wanted.append(
@@ -140,7 +142,8 @@ extension Shard {
                 isScratch: word.isScratch,
                 position: self.store.position(word),
                 size: size,
-                slot: slot
+                slot: slot,
+                isDelayed: isDelayed
             )
         )
         read.octets += size
@@ -150,7 +153,7 @@ extension Shard {
     /// Messages were read, or could not be.
     public func pageLoaded(_ read: PageRead, now: BrokerInstant) {
         self.now = now
-        let lost = self.takeBack(read)
+        let lost = read.isToStay ? self.takeBack(read) : 0
         if lost > 0 {
             self.log(
                 .error,
@@ -169,6 +172,11 @@ extension Shard {
             }
         case .deaths:
             break
+        case .delays:
+            self.delays.loads -= 1
+            self.resumeDelays()
+        case .delayList(let list):
+            self.fill(list, read)
         case .snapshot:
             self.paging.snapshotReads -= 1
             // At once: what was read may have to leave memory again at the end of the turn.
@@ -179,6 +187,10 @@ extension Shard {
         if !self.deaths.isEmpty {
             // At once, too.
             self.runDeaths()
+        }
+        if self.delays.isStalled {
+            // What comes next may have been read for somebody else.
+            self.resumeDelays()
         }
         self.resumeStalled()
         self.runLocalCommands()
@@ -198,7 +210,7 @@ extension Shard {
                 word.isScratch == wanted.isScratch, self.store.position(word) == wanted.position
             else { continue }
             self.store.setLoading(wanted.slot, false)
-            if let payload = wanted.payload, let view = Self.message(in: payload, isScratch: wanted.isScratch),
+            if let payload = wanted.payload, let view = Self.message(in: payload, wanted),
                 view.bodySize == self.store.bodySize(wanted.slot, word)
             {
                 self.store.revive(wanted.slot, view)
@@ -210,11 +222,13 @@ extension Shard {
         return lost
     }
 
-    private static func message(in payload: UnsafeRawBufferPointer, isScratch: Bool) -> MessageView? {
-        isScratch ? PagedRecord.view(of: payload) : (try? PublishRecord(payload))?.view
+    static func message(in payload: UnsafeRawBufferPointer, _ wanted: PageRead.Wanted) -> MessageView? {
+        if wanted.isScratch { return PagedRecord.view(of: payload) }
+        return wanted.isDelayed ? DelayedRecord.view(of: payload) : (try? PublishRecord(payload))?.view
     }
 
     private func name(of read: PageRead) -> String {
+        if case .delays = read.reason { return "those that wait for their time" }
         guard case .queue(let address) = read.reason, let queue = self.queue(address) else { return "a queue" }
         return "queue '\(queue.pointee.info.name)'"
     }

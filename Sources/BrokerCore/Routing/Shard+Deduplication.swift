@@ -109,9 +109,10 @@ extension Shard {
         let ticket = self.windows.takeTicket()
         let outcome: InternalPublishOutcome
         if DelayHeaders.deadline(entries, now: now) != nil {
-            self.store.retain(slot)
+            // A copy of its own: the log has this one elsewhere if a queue has got it, too.
+            let copy = self.storeCopy(record.view, isLogged: record.hasLocation)
             let origin = DelayOrigin(virtualHost: host.name, exchange: exchange.name)
-            _ = self.delayByHeaders(slot, flags, origin)
+            _ = self.delayByHeaders(copy, flags, origin)
             outcome = .taken(isRejected: false)
         } else {
             let (_, extraKeys) = DelayHeaders.afterwards(properties)

@@ -18,10 +18,10 @@
 /// 3. Telling goes from the highest level to the lowest, in a level from the last slot to the first, and ends with what is
 ///    due. Elements only move the same way, so that none is missed; only ``update(_:deadline:)`` moves them otherwise.
 struct TimerWheel<Element: WheelElement>: ~Copyable {
-    private typealias Chunk = WheelChunks<Element>.Chunk
-    private typealias List = WheelChunks<Element>.List
+    typealias Chunk = WheelChunks<Element>.Chunk
+    typealias List = WheelChunks<Element>.List
 
-    private struct Slot {
+    struct Slot {
         var first: List?
         var last: List?
     }
@@ -36,8 +36,8 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
     }
 
     private static var digitBits: Int { 8 }
-    private static var slotCount: Int { 1 << self.digitBits }
-    private static var levelCount: Int { 64 / self.digitBits }
+    static var slotCount: Int { 1 << self.digitBits }
+    static var levelCount: Int { 64 / self.digitBits }
     private static var wordsOfLevel: Int { self.slotCount / 64 }
 
     /// A time that all deadlines are reckoned from.
@@ -45,13 +45,13 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
     /// The number of elements.
     private(set) var count = 0
     /// Slots of each level, made with its first element.
-    private var levels: UnsafeMutablePointer<UnsafeMutablePointer<Slot>?>
+    private(set) var levels: UnsafeMutablePointer<UnsafeMutablePointer<Slot>?>
     private var occupied: UnsafeMutablePointer<UInt64>
     private var occupiedLevels: UInt = 0
     /// Elements of the millisecond that is due, in order.
-    private var dueFirst: List?
+    private(set) var dueFirst: List?
     /// The first of them, in the first chunk.
-    private var dueIndex = 0
+    private(set) var dueIndex = 0
     private var chunks = WheelChunks<Element>()
     private var slotBytes = 0
 
@@ -350,31 +350,8 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
         }
     }
 
-    /// Hands over elements in order until `body` says that it is enough.
-    func forEachInOrder(_ body: (Element) -> Bool) {
-        guard self.forEach(in: self.dueFirst, from: self.dueIndex, body) else { return }
-        for level in 0..<Self.levelCount {
-            guard let slots = self.levels[level] else { continue }
-            for slot in 0..<Self.slotCount where slots[slot].first != nil {
-                var heap: [Element] = []
-                self.forEach(in: slots[slot].first, from: 0) { element in
-                    heap.append(element)
-                    return true
-                }
-                // A heap: sorting all would be much for those who want the first few.
-                for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { heap.sink(index) }
-                while let first = heap.first {
-                    guard body(first) else { return }
-                    heap[0] = heap[heap.count - 1]
-                    heap.removeLast()
-                    heap.sink(0)
-                }
-            }
-        }
-    }
-
     @discardableResult
-    private func forEach(in list: List?, from start: Int, _ body: (Element) -> Bool) -> Bool {
+    func forEach(in list: List?, from start: Int, _ body: (Element) -> Bool) -> Bool {
         var list = list
         var start = start
         while let chunk = list {
@@ -447,7 +424,7 @@ struct TimerWheel<Element: WheelElement>: ~Copyable {
     }
 
     /// The first millisecond of a slot.
-    private func start(level: Int, slot: Int) -> UInt64 {
+    func start(level: Int, slot: Int) -> UInt64 {
         let shift = UInt64(level * Self.digitBits)
         // The digits above; a shift by 64 is 0.
         let above = shift + UInt64(Self.digitBits)

@@ -10,6 +10,8 @@ struct ControlRequest {
         case change(AdministrationRequest)
         /// Something is to be told.
         case list(ControlList)
+        /// A copy of everything durable is to be made in a new directory.
+        case snapshot(directory: String)
     }
 
     private let members: JSONValue
@@ -29,6 +31,7 @@ struct ControlRequest {
     var kind: Kind {
         get throws(ControlRefusal) {
             let command = try self.text("command")
+            if command == "snapshot" { return .snapshot(directory: try self.text("directory")) }
             if let change = try self.change(command) { return .change(change) }
             if let list = try self.list(command) { return .list(list) }
             throw ControlRefusal("unknown", "the broker knows no command \(command)")

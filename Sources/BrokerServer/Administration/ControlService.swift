@@ -7,6 +7,7 @@ internal import PlainJSON
 /// has `version` and one of
 /// - `done`: it is carried out, on the disk too if there is one,
 /// - `error`, an object of `kind` and `text`,
+/// - `working`: it takes longer, and another such object follows,
 /// - `rows`: lines with lists follow, one a row, and a last line with an object; that has `error` when the rows are not all.
 struct ControlService: Sendable {
     /// The version of both.
@@ -38,6 +39,9 @@ struct ControlService: Sendable {
                 try await Self.sent { try await send(Self.head("done", true).octets) }
             case .list(let list):
                 try await self.tell(list, send)
+            case .snapshot(let directory):
+                try await self.makeSnapshot(in: directory, send)
+                try await Self.sent { try await send(Self.head("done", true).octets) }
             }
         } catch {
             if let failure = error.sendFailure { throw failure }
@@ -47,6 +51,23 @@ struct ControlService: Sendable {
 
     private func carryOut(_ change: AdministrationRequest) async throws(ControlRefusal) {
         if case .failed(let failure) = await self.administration.administer(change) { throw ControlRefusal(failure) }
+    }
+
+    /// Has a snapshot made, and the client know that it takes time; one that goes has it called off.
+    private func makeSnapshot(in directory: String, _ send: Send) async throws(ControlRefusal) {
+        var nextWord = ContinuousClock.now + ServerLimits.controlWorking
+        for await step in await self.administration.snapshot(in: directory) {
+            switch step {
+            case .copied:
+                let now = ContinuousClock.now
+                guard now >= nextWord else { continue }
+                nextWord = now + ServerLimits.controlWorking
+                try await Self.sent { try await send(Self.head("working", true).octets) }
+            case .done: return
+            case .failed(let text): throw ControlRefusal("snapshot", text)
+            }
+        }
+        throw ControlRefusal(.unavailable("the broker is stopping"))
     }
 
     // MARK: Lists

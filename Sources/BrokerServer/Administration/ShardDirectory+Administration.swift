@@ -22,4 +22,11 @@ extension ShardDirectory: BrokerAdministration {
         }
         return request.gather(answers)
     }
+
+    func snapshot(in directory: String) async -> AsyncStream<SnapshotProgress> {
+        guard let log = self.durableLog else {
+            return SnapshotMaker.failing("this broker keeps everything in memory, there is nothing to copy")
+        }
+        return log.snapshot(in: directory)
+    }
 }

@@ -12,6 +12,7 @@ final class DurableLog: Sendable {
     private let writer: LogWriter
     private let space: SpaceWatch
     private let trim: Mutex<Trim>
+    private let snapshots: SnapshotMaker
     /// Reads back what was written.
     let reader: LogReader
     /// Where the files are.
@@ -34,9 +35,11 @@ final class DurableLog: Sendable {
         directory: sending DataDirectory,
         writer: LogWriter,
         space: SpaceWatch,
-        reader: LogReader
+        reader: LogReader,
+        reserveBytes: UInt64
     ) {
         self.path = directory.path
+        self.snapshots = SnapshotMaker(of: directory.path, writer, reserveBytes: reserveBytes)
         self.directory = Mutex(directory)
         self.writer = writer
         self.space = space
@@ -160,7 +163,7 @@ final class DurableLog: Sendable {
                 logger.error("the disk is not watched: \(error)")
             }
         )
-        return DurableLog(directory: directory, writer: writer, space: space, reader: reader)
+        return DurableLog(directory: directory, writer: writer, space: space, reader: reader, reserveBytes: limit)
     }
 
     /// Hands over what a shard has written in a turn.
@@ -174,6 +177,11 @@ final class DurableLog: Sendable {
         )
         batch.mark = records.number
         self.writer.submit(batch, from: shard)
+    }
+
+    /// Begins to copy everything that is durable to a new directory.
+    func snapshot(in directory: String) -> AsyncStream<SnapshotProgress> {
+        self.snapshots.begin(in: directory)
     }
 
     // MARK: Trimming
@@ -229,6 +237,7 @@ final class DurableLog: Sendable {
 
     /// Commits what was submitted, ends the thread, and unlocks the directory.
     func stop(_ logger: Logger) {
+        self.snapshots.stop()
         self.space.stop()
         do throws(StoreError) {
             try self.writer.stop()

@@ -78,6 +78,8 @@ enum ServerLimits {
     static let controlColumns = 64
     /// Time that a client of the control socket has to say what it wants.
     static let controlRequestTime = TimeAmount.seconds(10)
+    /// Time after which a client of the control socket is told that its request is being worked on.
+    static let controlWorking = Duration.seconds(1)
     /// Time without an octet in or out after which a client of the control socket is cut off.
     ///
     /// An answer may take long, because it waits for the disk; how long a client waits is its own choice.

@@ -11,7 +11,7 @@ struct ShardDirectory: Sendable {
     let loops: [NIOLoopBound<ShardLoop>]
     private let byEventLoop: [ObjectIdentifier: NIOLoopBound<ShardLoop>]
     private let mailboxes: [Mailbox<ShardBatch>]
-    private let durableLog: DurableLog?
+    let durableLog: DurableLog?
     private let logger: Logger
 
     /// Starts the loops and makes a shard on each; all exist before the first connection is accepted.

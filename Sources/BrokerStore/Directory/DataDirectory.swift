@@ -21,7 +21,8 @@ public final class DataDirectory {
 
     private let lock: any StoreFile
 
-    private static let formatName = "format"
+    /// The file that says what a directory is; see invariant 2.
+    static let formatName = "format"
     private static let unfinishedName = "format.new"
     private static let lockName = "lock"
     private static let formatSize = 32

@@ -18,6 +18,13 @@ public protocol FileSystem: Sendable {
     /// Makes one directory whose parent exists.
     func makeDirectory(_ path: String) throws(StoreError)
 
+    /// Removes a directory, which is empty. Durable only after `syncDirectory` of the one above it.
+    func removeDirectory(_ path: String) throws(StoreError)
+
+    /// Renames a directory within the one above it, where the new name is not in use. Durable only after `syncDirectory` of
+    /// that.
+    func renameDirectory(_ path: String, to newPath: String) throws(StoreError)
+
     /// Makes the names in a directory durable.
     func syncDirectory(_ path: String) throws(StoreError)
 

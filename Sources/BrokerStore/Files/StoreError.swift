@@ -22,6 +22,10 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
         case newerFormat(UInt32)
         /// The content was ours and is damaged.
         case damaged
+        /// What was asked for makes no sense.
+        case unusable
+        /// Somebody has called it off.
+        case cancelled
         /// An earlier write or sync failed, so that nothing more can be promised.
         case poisoned
     }
@@ -47,6 +51,7 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
         case use
         case recover
         case commit = "commit to"
+        case snapshot = "make the snapshot"
     }
 
     /// What a caller can tell apart.

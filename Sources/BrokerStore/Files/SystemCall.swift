@@ -84,6 +84,10 @@ enum SystemCall {
         self.repeating { Int(rename(path, newPath)) }
     }
 
+    static func removeDirectory(_ path: String) -> Int {
+        self.repeating { Int(rmdir(path)) }
+    }
+
     static func makeDirectory(_ path: String) -> Int {
         self.repeating { Int(mkdir(path, 0o750)) }
     }

@@ -39,6 +39,17 @@ public struct SystemFileSystem: FileSystem {
     }
 
     /// Does what the protocol says.
+    public func removeDirectory(_ path: String) throws(StoreError) {
+        let result = SystemCall.removeDirectory(path)
+        guard result >= 0 else { throw SystemCall.error(result, .remove, path) }
+    }
+
+    /// Does what the protocol says.
+    public func renameDirectory(_ path: String, to newPath: String) throws(StoreError) {
+        try self.rename(path, to: newPath)
+    }
+
+    /// Does what the protocol says.
     public func syncDirectory(_ path: String) throws(StoreError) {
         let descriptor = SystemCall.openFile(path, flags: SystemCall.directoryFlags)
         guard descriptor >= 0 else { throw SystemCall.error(Int(descriptor), .syncDirectory, path) }

@@ -217,8 +217,12 @@ extension CommitLog {
     /// Gives back the files whose records all stand before a position: nothing needs them any more.
     ///
     /// Some are kept to be used again, the others removed. The file that is written to stays. A failure leaves the log
-    /// usable; the call can be repeated.
+    /// usable; the call can be repeated. While files are pinned it waits for the last pin's end.
     public func release(upTo position: LogPosition) throws(StoreError) {
+        guard self.pinCount == 0 else {
+            self.heldBack = max(self.heldBack ?? position, position)
+            return
+        }
         while self.held.count > 1, self.held[1].firstPosition <= position.octets {
             let oldest = self.held[0]
             let path = self.path(LogFileName.log(oldest.sequence))

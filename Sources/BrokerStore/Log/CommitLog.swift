@@ -38,6 +38,11 @@ public final class CommitLog {
     /// A file that has its name already but no synced header: where a full disk interrupted the change of files.
     var begun: CurrentFile?
 
+    /// Whoever needs the files as they are; see ``pin()``.
+    var pinCount = 0
+    /// What was released while files were pinned.
+    var heldBack: LogPosition?
+
     /// Records that are not written yet, from `stagedStart` on.
     private var staged: RawBlock
     private var stagedStart = 0

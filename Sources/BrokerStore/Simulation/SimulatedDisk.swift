@@ -29,6 +29,8 @@ struct SimulatedDisk {
     var directories: Set<String> = [""]
     /// Directories whose names are not durable.
     private var unsyncedDirectories: Set<String> = []
+    /// Directories whose new names are not durable.
+    private var directoryRenames: [(path: String, newPath: String)] = []
     var nextNode = 0
 
     /// Octets that files with names take.
@@ -52,10 +54,50 @@ struct SimulatedDisk {
         return true
     }
 
+    /// Removes a directory, durably; false if there is something in it.
+    mutating func removeDirectory(_ path: String) -> Bool {
+        guard !(Array(self.names.keys) + self.directories).contains(where: { $0.hasPrefix(path + "/") }) else {
+            return false
+        }
+        self.directories.remove(path)
+        self.unsyncedDirectories.remove(path)
+        return true
+    }
+
+    /// Renames a directory; false if the new name is in use.
+    mutating func renameDirectory(_ path: String, to newPath: String) -> Bool {
+        guard !self.directories.contains(newPath), self.names[newPath] == nil else { return false }
+        self.move(path, to: newPath)
+        self.directoryRenames.append((path, newPath))
+        return true
+    }
+
+    private mutating func move(_ path: String, to newPath: String) {
+        func moved(_ name: String) -> String {
+            name == path || name.hasPrefix(path + "/") ? newPath + name.dropFirst(path.count) : name
+        }
+        func moved(_ names: [String: Int]) -> [String: Int] {
+            Dictionary(names.map { (moved($0.key), $0.value) }, uniquingKeysWith: { first, _ in first })
+        }
+        self.names = moved(self.names)
+        self.syncedNames = moved(self.syncedNames)
+        self.directories = Set(self.directories.map(moved))
+        self.unsyncedDirectories = Set(self.unsyncedDirectories.map(moved))
+        self.nameChanges = self.nameChanges.map { change in
+            switch change {
+            case .add(let path, let node): .add(path: moved(path), node: node)
+            case .remove(let path): .remove(path: moved(path))
+            case .rename(let path, let newPath, let node):
+                .rename(path: moved(path), newPath: moved(newPath), node: node)
+            }
+        }
+    }
+
     /// Makes the names in a directory durable.
     mutating func syncNames(in directory: String) {
         let directory = directory == "." ? "" : directory
         self.unsyncedDirectories = self.unsyncedDirectories.filter { Self.parent(of: $0) != directory }
+        self.directoryRenames.removeAll { Self.parent(of: $0.path) == directory }
         var rest: [NameChange] = []
         for change in self.nameChanges {
             if Self.directory(of: change) == directory {
@@ -101,6 +143,8 @@ struct SimulatedDisk {
             Self.apply(change, to: &self.syncedNames)
         }
         self.nameChanges = []
+        for (path, newPath) in self.directoryRenames.reversed() where chance.isTrue { self.move(newPath, to: path) }
+        self.directoryRenames = []
         for directory in self.unsyncedDirectories.sorted() where chance.isTrue { self.lose(directory) }
         self.unsyncedDirectories = []
         self.names = self.syncedNames

@@ -209,6 +209,32 @@ public final class SimulatedFileSystem: FileSystem {
     }
 
     /// Does what the protocol says.
+    public func removeDirectory(_ path: String) throws(StoreError) {
+        try self.perform(.remove, .remove, path) { state -> Result<Void, StoreError> in
+            guard state.disk.directories.contains(path) else {
+                return .failure(StoreError(.missing, .remove, path, "No such file or directory"))
+            }
+            guard state.disk.removeDirectory(path) else {
+                return .failure(StoreError(.system(39), .remove, path, "Directory not empty"))
+            }
+            return .success(())
+        }
+    }
+
+    /// Does what the protocol says.
+    public func renameDirectory(_ path: String, to newPath: String) throws(StoreError) {
+        try self.perform(.rename, .rename, path) { state -> Result<Void, StoreError> in
+            guard state.disk.directories.contains(path) else {
+                return .failure(StoreError(.missing, .rename, path, "No such file or directory"))
+            }
+            guard state.disk.renameDirectory(path, to: newPath) else {
+                return .failure(StoreError(.exists, .rename, path, "File exists"))
+            }
+            return .success(())
+        }
+    }
+
+    /// Does what the protocol says.
     public func syncDirectory(_ path: String) throws(StoreError) {
         try self.perform(.syncDirectory, .syncDirectory, path) { state -> Result<Void, StoreError> in
             state.disk.syncNames(in: path)

@@ -47,7 +47,8 @@ public final class SteppedLogWriter {
         guard !self.hasEnded else { return false }
         let isFull = self.writer.isFull
         return self.inbox.change { content in
-            content.released != nil || content.mustRetry || (!content.pending.isEmpty && !isFull)
+            content.released != nil || content.mustRetry || content.hasPinChanges
+                || (!content.pending.isEmpty && !isFull)
         }
     }
 
@@ -63,6 +64,16 @@ public final class SteppedLogWriter {
     /// Has the files before a position given back at the next step.
     public func release(upTo position: LogPosition) {
         self.inbox.change { $0.released = max($0.released ?? position, position) }
+    }
+
+    /// Has the files pinned at the next step, as `LogWriter.pin` does.
+    public func pin(_ answer: @escaping @Sendable (LogPin?) -> Void) {
+        self.inbox.change { $0.pins.append(answer) }
+    }
+
+    /// Ends a pin at the next step.
+    public func unpin() {
+        self.inbox.change { $0.unpins += 1 }
     }
 
     /// Has a full disk tried again at the next step.

@@ -71,6 +71,24 @@ public final class LogWriter: Sendable {
         self.inbox.change { $0.released = max($0.released ?? position, position) }
     }
 
+    /// Has all files of the log stay as they are; ``unpin()`` must follow.
+    ///
+    /// Everything that was committed before the call stands before the pin's end. The answer comes on the writer's thread,
+    /// which must not wait in it; no pin when the log has failed or ends.
+    public func pin(_ answer: @escaping @Sendable (LogPin?) -> Void) {
+        let isAccepted = self.inbox.change { content in
+            guard !content.mustStop, content.failure == nil, !content.hasEnded else { return false }
+            content.pins.append(answer)
+            return true
+        }
+        if !isAccepted { answer(nil) }
+    }
+
+    /// Ends a pin.
+    public func unpin() {
+        self.inbox.change { $0.unpins += 1 }
+    }
+
     /// Tries a full disk again now, as after somebody made room.
     public func retry() {
         self.inbox.change { $0.mustRetry = true }
@@ -105,7 +123,14 @@ final class Inbox: @unchecked Sendable {
         var released: LogPosition?
         var mustRetry = false
         var mustStop = false
+        /// Who wants the files pinned, and pins that are over.
+        var pins: [@Sendable (LogPin?) -> Void] = []
+        var unpins = 0
+        /// The thread does nothing any more.
+        var hasEnded = false
         var failure: StoreError?
+
+        var hasPinChanges: Bool { !self.pins.isEmpty || self.unpins > 0 }
     }
 
     let pendingBytes = Atomic<Int>(0)

@@ -22,6 +22,9 @@ final class LogWriterThread: @unchecked Sendable {
     /// Somebody made room since the disk was last found full.
     private var mustRetry = false
     private var mustStop = false
+    /// Who wants the files pinned, and pins that are over.
+    private var pins: [@Sendable (LogPin?) -> Void] = []
+    private var unpins = 0
 
     init(
         log: CommitLog,
@@ -64,13 +67,21 @@ final class LogWriterThread: @unchecked Sendable {
             // A disk that is full at the end is told by `stop` alone: the log is as good as it was.
             if error.reason != .noSpace { self.onFailure(error) }
         }
+        let unanswered = self.inbox.change { content in
+            content.hasEnded = true
+            defer { content.pins = [] }
+            return content.pins
+        }
+        for answer in unanswered + self.pins { answer(nil) }
+        self.pins = []
         return false
     }
 
     // MARK: Taking
 
     private var isIdle: Bool {
-        !self.mustStop && self.released == nil && ((self.isFull && !self.mustRetry) || self.taken.isEmpty)
+        !self.mustStop && self.released == nil && self.pins.isEmpty && self.unpins == 0
+            && ((self.isFull && !self.mustRetry) || self.taken.isEmpty)
             && self.syncDelay != 0
     }
 
@@ -91,9 +102,16 @@ final class LogWriterThread: @unchecked Sendable {
             let taken = (content.released, content.mustRetry, content.mustStop)
             content.released = nil
             content.mustRetry = false
+            if content.hasPinChanges {
+                self.pins += content.pins
+                self.unpins += content.unpins
+                content.pins = []
+                content.unpins = 0
+            }
             return taken
         } isWork: { content in
-            content.mustStop || content.mustRetry || content.released != nil || (canTake && !content.pending.isEmpty)
+            content.mustStop || content.hasPinChanges || content.mustRetry || content.released != nil
+                || (canTake && !content.pending.isEmpty)
         }
         if let released = taken.0 { self.released = max(self.released ?? released, released) }
         self.mustRetry = self.mustRetry || taken.1
@@ -121,6 +139,7 @@ final class LogWriterThread: @unchecked Sendable {
             self.unsyncedSince = nil
             self.publish()
         }
+        try self.changePins()
         guard !self.taken.isEmpty else { return }
         while self.stagedCount < self.taken.count {
             try self.log.append(batch: self.taken[self.stagedCount].batch)
@@ -141,6 +160,17 @@ final class LogWriterThread: @unchecked Sendable {
             self.onFull(false)
         }
         self.giveBack()
+    }
+
+    /// Pins and unpins files, between commits.
+    private func changePins() throws(StoreError) {
+        while self.unpins > 0 {
+            self.unpins -= 1
+            try self.unlessFull { () throws(StoreError) in try self.log.unpin() }
+            self.publish()
+        }
+        for answer in self.pins { answer(self.log.pin()) }
+        self.pins.removeAll()
     }
 
     private func giveBack() {
