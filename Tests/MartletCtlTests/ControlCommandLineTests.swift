@@ -52,6 +52,30 @@ import Testing
         }
     }
 
+    @Test func aSnapshotStartsAnotherBroker() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try await CtlBroker.run(in: folder + "/data") { broker in
+            #expect(await broker.ctl(["set_policy", "p", "x", "{\"expires\":5}"]).exit == 0)
+            let made = await broker.ctl(["snapshot", folder + "/copy"])
+            #expect(made.exit == 0)
+            #expect(
+                made.output == "Making a snapshot in \"\(folder)/copy\" ...\nSnapshot made in \(folder)/copy\n"
+            )
+            #expect(await broker.ctl(["clear_policy", "p"]).exit == 0)
+            let again = await broker.ctl(["snapshot", "-q", folder + "/copy"])
+            #expect(again.exit == 69)
+            #expect(again.error == "Error:\ncannot make the snapshot \(folder)/copy: it exists already\n")
+        }
+        let relative = await CtlBroker.ctl(["snapshot", "-q", "copy"], ["MARTLET_DATA_DIR": folder + "/data"])
+        #expect(relative.exit == 64)
+        #expect(relative.error.contains("an absolute path"))
+        try await CtlBroker.run(in: folder + "/copy") { broker in
+            #expect(await broker.ctl(["list_policies", "-s"]).output == "/\tp\tx\tall\t{\"expires\":5}\t0\n")
+        }
+    }
+
     // MARK: No broker, or a strange one
 
     private func ask(
@@ -109,6 +133,18 @@ import Testing
         let answer = try await self.ask(["list_policies", "-q"], text)
         #expect(answer.exit == 69)
         #expect(answer.error == error)
+    }
+
+    @Test func workingIsNoAnswer() async throws {
+        let working = "{\"working\":true}\n"
+        let done = try await self.ask(["trace_on", "-q"], working + working + "{\"done\":true}\n")
+        #expect(done.exit == 0)
+        let failed = try await self.ask(
+            ["trace_on", "-q"],
+            working + "{\"error\":{\"kind\":\"snapshot\",\"text\":\"no room\"}}\n"
+        )
+        #expect(failed.error == "Error:\nno room\n")
+        #expect(try await self.ask(["trace_on", "-q"], working).error.hasSuffix("without an answer\n"))
     }
 
     @Test func aLongAnswerComesInPieces() async throws {

@@ -69,47 +69,62 @@ extension Shard {
     }
 
     /// Hands on all dead messages of a queue that goes, so that what died before is not lost with it.
+    ///
+    /// Those on disk stay in line, and remember what is needed of the queue.
     func runDeaths(of queue: UnsafeMutablePointer<QueueState>) {
         guard !self.deaths.isEmpty else { return }
         let address = queue.pointee.address
+        let orphan = DeathSource(queue.pointee).map { OrphanSource($0) }
         var others: Deque<Death> = []
-        while let death = self.deaths.popFirst() {
-            if death.queue == address {
-                _ = self.run(death)
-            } else {
+        while var death = self.deaths.popFirst() {
+            guard death.queue == address, death.orphan == nil else {
                 others.append(death)
+                continue
             }
+            guard let orphan, !self.store.isResident(death.entry.slot), !self.store.isLost(death.entry.slot) else {
+                _ = self.run(death)
+                continue
+            }
+            if let sequence = death.sequence {
+                _ = queue.pointee.dying.remove(sequence)
+            }
+            death.sequence = nil
+            death.orphan = orphan
+            self.paging.orphanCount += 1
+            others.append(death)
         }
         self.deaths = others
+        self.runDeathsLater()
     }
 
     /// Whether a dead message must be read from disk first; it is asked for, and its arrival goes on.
     private func mustLoad(_ death: Death) -> Bool {
         let slot = death.entry.slot
-        guard self.queue(death.queue) != nil, !self.store.isResident(slot), !self.store.isLost(slot) else {
-            return false
-        }
+        guard death.orphan != nil || self.queue(death.queue) != nil, !self.store.isResident(slot),
+            !self.store.isLost(slot)
+        else { return false }
         self.loadDeaths()
         return true
     }
 
     /// Makes one dead letter; returns about how many octets that has moved.
     private func run(_ death: Death) -> Int {
-        guard let queue = self.queue(death.queue) else {
+        let queue = self.queue(death.queue)
+        guard queue != nil || death.orphan != nil else {
             // The queue is gone, and with it everything that was its.
             if death.sequence == nil { self.store.release(death.entry.slot) }
             return 1
         }
         guard self.store.isResident(death.entry.slot) else {
-            // Damaged on disk, or its queue goes while it is there.
+            // Damaged on disk.
             self.finishDeath(queue, death, isRejected: false)
             return 1
         }
         let message = self.store.record(death.entry.slot).view
         let size = ShardLimits.deadLetterCost + message.propertiesSize + message.bodySize
-        guard let exchange = queue.pointee.settings.deadLetterExchange,
-            let host = self.topology.virtualHost(named: queue.pointee.info.virtualHostName),
-            let letter = self.deadLetter(of: message, death, queue, exchange)
+        guard let source = death.orphan?.source ?? queue.flatMap({ DeathSource($0.pointee) }),
+            let host = self.topology.virtualHost(named: source.virtualHost),
+            let letter = self.deadLetter(of: message, death, source)
         else {
             self.finishDeath(queue, death, isRejected: false)
             return size
@@ -119,7 +134,7 @@ extension Shard {
         case nil: self.finishDeath(queue, death, isRejected: true)
         case .taken(let isRejected): self.finishDeath(queue, death, isRejected: isRejected)
         case .pending:
-            if death.sequence == nil { self.store.release(death.entry.slot) }
+            if death.sequence == nil { self.letGo(death) }
         }
         return size
     }
@@ -133,8 +148,7 @@ extension Shard {
     private func deadLetter(
         of message: MessageView,
         _ death: Death,
-        _ queue: UnsafeMutablePointer<QueueState>,
-        _ exchange: ShortString
+        _ source: DeathSource
     ) -> Letter? {
         let exchangeSize = Int(message.names.load(as: UInt8.self))
         let oldExchange = ShortString(UnsafeRawBufferPointer(start: message.names + 1, count: exchangeSize))
@@ -144,10 +158,10 @@ extension Shard {
                 count: message.namesSize - exchangeSize - 2
             )
         )
-        let newKey = queue.pointee.settings.deadLetterRoutingKey
+        let newKey = source.routingKey
         let event = DeathHeaders.Event(
             reason: death.reason,
-            queue: queue.pointee.info.name,
+            queue: source.queue,
             exchange: oldExchange,
             routingKey: oldKey,
             epochSeconds: self.epochMilliseconds(at: self.now) / 1000
@@ -163,6 +177,7 @@ extension Shard {
             headers.properties.count <= MessageRecord.maxPropertiesSize
         else { return nil }
         let key = newKey ?? oldKey
+        let exchange = source.exchange
         let names = [UInt8(exchange.bytes.count)] + exchange.bytes + [UInt8(key.bytes.count)] + key.bytes
         return Letter(names: names, headers: headers)
     }
@@ -236,12 +251,20 @@ extension Shard {
         self.finishDeath(queue, sequence, reason, isRejected: isRejected)
     }
 
-    private func finishDeath(_ queue: UnsafeMutablePointer<QueueState>, _ death: Death, isRejected: Bool) {
-        guard let sequence = death.sequence else {
-            self.store.release(death.entry.slot)
+    private func finishDeath(_ queue: UnsafeMutablePointer<QueueState>?, _ death: Death, isRejected: Bool) {
+        guard let sequence = death.sequence, let queue else {
+            self.letGo(death)
             return
         }
         self.finishDeath(queue, sequence, death.reason, isRejected: isRejected)
+    }
+
+    /// A dead message that no queue has is done with.
+    private func letGo(_ death: Death) {
+        if death.orphan != nil {
+            self.paging.orphanCount -= 1
+        }
+        self.store.release(death.entry.slot)
     }
 
     /// Lets go of a dead message, unless it must arrive and nobody took it.

@@ -164,66 +164,43 @@ extension Shard {
     func listDelayed(_ ticket: UInt64, _ virtualHost: String, limit: Int) -> AdministrationAnswer? {
         let list = DelayListing(ticket: ticket)
         list.rows = self.delayedMessages(virtualHost: virtualHost, limit: limit) { row, slot in
-            guard let word = self.store.paged(slot), !self.store.isLost(slot) else { return }
-            let wanted = PageRead.Wanted(
-                isScratch: word.isScratch,
-                position: self.store.position(word),
-                size: self.store.bodySize(slot, word) + MessageStore.logOverhead,
-                slot: slot,
-                isDelayed: true
-            )
-            list.missing.append((row, wanted))
+            if !self.store.isLost(slot), let place = self.glance(slot, isDelayed: true) {
+                list.names.add(row, place)
+            }
         }
-        guard let read = list.nextRead() else { return .delayedMessages(list.rows) }
-        self.paging.requests.append(.read(read))
-        return nil
+        return self.readOn(list) ? nil : .delayedMessages(list.rows)
     }
 
-    /// The disk has given some names of a list.
+    /// Asks for the next names of a list; returns whether there are some.
+    private func readOn(_ list: DelayListing) -> Bool {
+        let read = PageRead(for: .delayList(list))
+        guard list.names.ask(read) else { return false }
+        self.paging.requests.append(.read(read))
+        return true
+    }
+
+    /// The disk has given some names of a list; those of messages that have gone meanwhile stay empty.
     func fill(_ list: DelayListing, _ read: PageRead) {
-        list.fill(read)
-        if let next = list.nextRead() {
-            self.paging.requests.append(.read(next))
-        } else {
+        list.names.answer(read) { row, view in
+            guard let view else { return }
+            list.rows[row].routingKey = String(decoding: view.routingKey, as: UTF8.self)
+        }
+        if !self.readOn(list) {
             self.effects.append(.answer(list.ticket, .delayedMessages(list.rows)))
         }
     }
 }
 
 /// A list of messages that wait, some of whose names are on disk.
-///
-/// Only the list is kept in memory, not the messages.
 final class DelayListing {
     /// Whom to answer.
     let ticket: UInt64
     /// The list.
     var rows: [DelayedMessageInfo] = []
-    /// Rows whose names are on disk, the next ones first, and where.
-    var missing: ArraySlice<(row: Int, wanted: PageRead.Wanted)> = []
-    private var asked: [Int] = []
+    /// Names that are on disk, by row.
+    var names = Glances<Int>()
 
     init(ticket: UInt64) {
         self.ticket = ticket
-    }
-
-    /// Asks for the next names; nil when all are here.
-    func nextRead() -> PageRead? {
-        guard !self.missing.isEmpty else { return nil }
-        let read = PageRead(for: .delayList(self))
-        self.asked = []
-        while read.octets < ShardLimits.pageReadBytes, let (row, wanted) = self.missing.popFirst() {
-            self.asked.append(row)
-            read.wanted.append(wanted)
-            read.octets += wanted.size
-        }
-        return read
-    }
-
-    /// Takes names from what was read; those of messages that have gone meanwhile stay empty.
-    func fill(_ read: PageRead) {
-        for (row, wanted) in zip(self.asked, read.wanted) {
-            guard let payload = wanted.payload, let view = Shard.message(in: payload, wanted) else { continue }
-            self.rows[row].routingKey = String(decoding: view.routingKey, as: UTF8.self)
-        }
     }
 }

@@ -57,9 +57,6 @@ struct RecoveredQueue {
     /// Settled entries between live ones that are kept whatever the number of live ones.
     private static let keptHoles = 64
 
-    /// What it does with messages at a start needs their headers: their octets do not stay in the log.
-    private(set) var needsOctets = false
-
     /// Makes a queue without messages.
     init(_ definition: DurableQueue) {
         self.definition = definition
@@ -80,7 +77,6 @@ struct RecoveredQueue {
     /// It is known what was declared.
     mutating func define(_ definition: DurableQueue) {
         self.definition = definition
-        self.needsOctets = definition.arguments["x-group-header"] != nil
         self.wantsKeys = DeduplicationArguments.isOn(definition.arguments)
         if !self.wantsKeys {
             self.keys = [:]

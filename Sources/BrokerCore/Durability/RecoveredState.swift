@@ -135,14 +135,12 @@ public struct RecoveredState: Sendable {
     }
 
     private mutating func apply(_ record: PublishRecord, at position: UInt64?) {
-        var message: RecoveredMessage?
+        // One copy, made when there is a queue that wants it.
+        guard record.placeCount > 0 else { return }
+        let message = record.message(at: position)
         for index in 0..<record.placeCount {
             let place = record.place(index)
-            // One copy, made when the first queue wants it.
-            let common = message ?? record.message(at: position)
-            message = common
             self.change(place.queue) { queue in
-                let message = queue.needsOctets ? record.message(at: nil) : common
                 let key = queue.wantsKeys ? record.view.flatMap { UniqueMessages.key(of: $0) } : nil
                 queue.insert(message, at: place.sequence, deadline: place.deadline, key: key)
             }

@@ -38,7 +38,9 @@ extension Shard {
     }
 
     /// Whether ``continueSnapshot()`` can do nothing before the disk has answered.
-    public var isSnapshotWaiting: Bool { self.paging.snapshotReads > 0 }
+    ///
+    /// Dead messages without a queue are not told: they are read before the files go that have them.
+    public var isSnapshotWaiting: Bool { self.paging.snapshotReads > 0 || self.paging.orphanCount > 0 }
 
     /// The records written last; durable when ``logCommitted(upTo:at:now:)`` says this number or a higher one.
     public var lastLogNumber: UInt64 { self.log.nextNumber - 1 }
@@ -60,7 +62,8 @@ extension Shard {
             self.paging.requests.append(.read(step.read))
         }
         let hasWindows = cursor.queues.isEmpty && !hasDelays && self.continueTellingWindows(&step.octets)
-        self.log.snapshot = cursor.queues.isEmpty && !hasDelays && !hasWindows ? nil : cursor
+        let isOver = cursor.queues.isEmpty && !hasDelays && !hasWindows && self.paging.orphanCount == 0
+        self.log.snapshot = isOver ? nil : cursor
         return self.log.snapshot != nil
     }
 
@@ -298,6 +301,20 @@ extension Shard {
             deadlines.append(ExpiryIndex.Run(deadline: deadline, first: sequence, count: 1))
         }
         _ = self.tellNow(queue, sequence, entry, deadlines)
+    }
+
+    /// A message on disk has another place: it is told there, and the queue gone through again if it was told as far already.
+    ///
+    /// The log knows its old place until then, and that it has moved.
+    @inline(never)
+    func tellMovedLater(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry) {
+        guard let cursor = self.log.snapshot, !self.store.isResident(entry.slot), self.mustTell(queue, entry, cursor),
+            cursor.queues.last == queue.pointee.address, cursor.part != nil
+        else { return }
+        self.log.snapshot?.mustRepeat = true
+        if entry.flags.contains(.hasDeadline) {
+            self.log.snapshot?.deadlines = queue.pointee.expiry.runsByPlace
+        }
     }
 
     /// When a message must leave, in milliseconds since 1970: long ago when no run has it any more.

@@ -40,6 +40,8 @@ public final class PageRead: @unchecked Sendable {
         case delays
         /// An operator, who wants to see messages that wait for their time.
         case delayList(DelayListing)
+        /// A queue, to know the groups of messages that wait.
+        case groups(QueueAddress, GroupReading)
         /// The log is told again what is live.
         case snapshot
     }
@@ -49,8 +51,10 @@ public final class PageRead: @unchecked Sendable {
     var octets = 0
     /// What was read goes back into memory.
     var isToStay: Bool {
-        if case .delayList = self.reason { return false }
-        return true
+        switch self.reason {
+        case .delayList, .groups: false
+        case .queue, .deaths, .delays, .snapshot: true
+        }
     }
     private var buffers: [UnsafeMutableRawPointer] = []
     /// Which file is damaged, and where; nil if nothing is.
@@ -135,6 +139,8 @@ struct PagingState {
     var gets: [ShardCommand] = []
     /// The dead message whose turn it is is on disk.
     var areDeathsAwaited = false
+    /// Dead messages on disk whose queues are gone.
+    var orphanCount = 0
     /// Grants of consumers whose next message is on disk.
     var grants: [Grant] = []
     /// Reads under way to tell the log again what is live.

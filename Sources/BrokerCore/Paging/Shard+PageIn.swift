@@ -63,7 +63,7 @@ extension Shard {
         }
     }
 
-    /// Nothing of a queue is delivered until something has come from disk.
+    /// Nothing of a queue is delivered until the disk has answered somebody.
     func noteStalled(_ queue: UnsafeMutablePointer<QueueState>) {
         guard !queue.pointee.isStalled else { return }
         queue.pointee.isStalled = true
@@ -177,6 +177,8 @@ extension Shard {
             self.resumeDelays()
         case .delayList(let list):
             self.fill(list, read)
+        case .groups(let address, let reading):
+            self.fill(reading, read, of: address)
         case .snapshot:
             self.paging.snapshotReads -= 1
             // At once: what was read may have to leave memory again at the end of the turn.

@@ -114,6 +114,8 @@ struct MessageGroups: ~Copyable {
     private(set) var heldCount = 0
     /// The groups of held messages that have a deadline, by place.
     private var timed: [UInt64: (group: MessageGroup, order: UInt64)] = [:]
+    /// Messages that wait since before a restart and whose groups are still on disk: nothing is handed out meanwhile.
+    private(set) var unknown: Set<UInt64> = []
 
     /// Places of messages that wait since before a start, whose groups have not been read from disk.
     private(set) var unknown: Set<UInt64> = []
@@ -276,6 +278,9 @@ struct MessageGroups: ~Copyable {
 
     /// A message that was out, or waited, is ready again; returns whether it is held back.
     mutating func takeBack(_ delivery: ConsumerState.Delivery, wasWaiting: Bool) -> Bool {
+        if wasWaiting {
+            self.unknown.remove(delivery.sequence)
+        }
         guard let group = self.byPlace.removeValue(forKey: delivery.sequence) else { return false }
         self.hold(delivery, group)
         if wasWaiting {
@@ -303,10 +308,16 @@ struct MessageGroups: ~Copyable {
         self.byPlace[sequence] = group
     }
 
-    /// A message waits since before a restart, and is on disk.
+    /// A message waits since before a restart, and the disk must be asked for its group.
     mutating func restoreUnknown(_ sequence: UInt64) {
         self.unknown.insert(sequence)
         self.restored.insert(sequence)
+    }
+
+    /// The disk has answered; nil when the message is damaged there.
+    mutating func know(_ sequence: UInt64, _ message: MessageView?) {
+        guard self.unknown.remove(sequence) != nil, let message else { return }
+        self.restoreWaiting(sequence, message)
     }
 
     /// Whether a message waits since before a restart.

@@ -65,6 +65,10 @@ extension Shard {
         _ budget: inout Int
     ) -> (ConsumerState.Delivery, MessageGroup?)? {
         guard let groups = queue.pointee.groups else { return nil }
+        guard groups.pointee.unknown.isEmpty else {
+            self.noteStalled(queue)
+            return nil
+        }
         while let (delivery, group) = groups.pointee.takeHeld(for: consumer) {
             guard self.store.isResident(delivery.entry.slot) else {
                 if self.store.isLost(delivery.entry.slot) {

@@ -100,15 +100,16 @@ extension Shard {
             } else if self.store.isResident(delivery.entry.slot) {
                 self.logAgain(queue, delivery, to: sequence)
             } else {
-                // It cannot be told before it is read from disk: it keeps its place.
-                self.logReturned(queue, delivery)
-                self.becomeReady(queue, delivery)
-                return
+                // It cannot be told before it is read from disk.
+                self.logMoved(queue, delivery, to: sequence)
             }
         }
         queue.pointee.ready.append(delivery.entry)
         self.moveDeadline(queue, delivery, to: sequence)
         queue.pointee.unique?.move(delivery.sequence, to: sequence)
+        if self.log.snapshot != nil {
+            self.tellMovedLater(queue, delivery.entry)
+        }
         if queue.pointee.hasFeatures {
             self.noteReady(queue, delivery.entry, 1)
             self.dropHead(queue)

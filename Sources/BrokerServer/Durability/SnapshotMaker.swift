@@ -8,6 +8,7 @@ internal import Synchronization
 final class SnapshotMaker: Sendable {
     private let source: String
     private let writer: LogWriter
+    private let files: any FileSystem
     private let reserveBytes: UInt64
     private let state = Mutex(State())
 
@@ -34,9 +35,10 @@ final class SnapshotMaker: Sendable {
     }
 
     /// A maker for a data directory that a writer writes to; a snapshot leaves at least so many octets free.
-    init(of source: String, _ writer: LogWriter, reserveBytes: UInt64) {
+    init(of source: String, _ writer: LogWriter, files: any FileSystem = SystemFileSystem(), reserveBytes: UInt64) {
         self.source = source
         self.writer = writer
+        self.files = files
         self.reserveBytes = reserveBytes
     }
 
@@ -65,7 +67,7 @@ final class SnapshotMaker: Sendable {
         let snapshot = DirectorySnapshot(
             of: self.source,
             at: directory,
-            files: SystemFileSystem(),
+            files: self.files,
             reserveBytes: self.reserveBytes
         )
         worker.submit(isRead: false) {

@@ -84,7 +84,11 @@ public struct DirectorySnapshot: Sendable {
             _ = try self.files.names(in: self.target)
         } catch {
             guard error.reason == .missing else { throw self.failure(.exists, "it exists already") }
-            _ = try self.files.names(in: self.parent)
+            do throws(StoreError) {
+                _ = try self.files.names(in: self.parent)
+            } catch {
+                throw self.failure(error.reason, "there is no directory \(self.parent): \(error.text)")
+            }
             return
         }
         throw self.failure(.exists, "it exists already")

@@ -10,6 +10,8 @@ import Testing
     /// Never asked here.
     private struct Nobody: BrokerAdministration {
         func administer(_ request: AdministrationRequest) async -> AdministrationAnswer { .done }
+
+        func snapshot(in directory: String) async -> AsyncStream<SnapshotProgress> { SnapshotMaker.failing("nobody") }
     }
 
     private func connect(_ seats: ControlSeats) throws -> EmbeddedChannel {
