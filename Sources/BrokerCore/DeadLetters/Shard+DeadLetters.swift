@@ -86,7 +86,7 @@ extension Shard {
                 continue
             }
             if let sequence = death.sequence {
-                _ = queue.pointee.dying.remove(sequence)
+                _ = queue.pointee.extra.dying.remove(sequence)
             }
             death.sequence = nil
             death.orphan = orphan

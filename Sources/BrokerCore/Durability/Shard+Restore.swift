@@ -127,7 +127,6 @@ extension Shard {
         // The ring begins behind everything that is not in it.
         let ringStart = recovered.lastWithheld(at: self.epochMilliseconds(at: self.now)).map { $0 + 1 } ?? 0
         let hasLevels = queue.pointee.levels != nil
-        let reading = GroupReading()
         for message in recovered.messages {
             // What stands in a row up to the end goes to the ring; what comes before a gap is as if it had come back.
             let mayBeInRow = !hasLevels && message.sequence >= ringStart
@@ -158,7 +157,6 @@ extension Shard {
                         message.message.withView { groups.pointee.restoreWaiting(message.sequence, $0) }
                     } else {
                         groups.pointee.restoreUnknown(message.sequence)
-                        reading.add(message.sequence, self.glance(entry.slot))
                     }
                 }
                 self.addWithheld(
@@ -177,7 +175,6 @@ extension Shard {
                 queue.pointee.restoreAside(message.sequence, entry)
             }
         }
-        self.readOn(reading, of: queue.pointee.address)
     }
 
     /// Gives a message a slot: what stays in the log is on disk until it is needed.

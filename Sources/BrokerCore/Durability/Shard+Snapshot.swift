@@ -313,7 +313,7 @@ extension Shard {
         else { return }
         self.log.snapshot?.mustRepeat = true
         if entry.flags.contains(.hasDeadline) {
-            self.log.snapshot?.deadlines = queue.pointee.expiry.runsByPlace
+            self.log.snapshot?.deadlines = queue.pointee.extra.expiry.runsByPlace
         }
     }
 

@@ -27,16 +27,6 @@ struct Glances<Key> {
     }
 }
 
-/// The groups of messages that wait since before a restart, as far as they are on disk.
-final class GroupReading {
-    fileprivate var glances = Glances<UInt64>()
-
-    /// Adds a message by its place in the queue.
-    func add(_ sequence: UInt64, _ place: PageRead.Wanted?) {
-        if let place { self.glances.add(sequence, place) }
-    }
-}
-
 extension Shard {
     /// Where a message is on disk, to be looked at; nil when it is in memory.
     func glance(_ slot: UInt32, isDelayed: Bool = false) -> PageRead.Wanted? {
@@ -48,22 +38,5 @@ extension Shard {
             slot: slot,
             isDelayed: isDelayed
         )
-    }
-
-    /// Asks for the next groups of messages that wait, if there are more.
-    func readOn(_ reading: GroupReading, of queue: QueueAddress) {
-        let read = PageRead(for: .groups(queue, reading))
-        if reading.glances.ask(read) {
-            self.paging.requests.append(.read(read))
-        }
-    }
-
-    /// The disk has told groups of messages that wait.
-    func fill(_ reading: GroupReading, _ read: PageRead, of address: QueueAddress) {
-        guard let queue = self.queue(address) else { return }
-        reading.glances.answer(read) { sequence, view in
-            queue.pointee.groups?.pointee.know(sequence, view)
-        }
-        self.readOn(reading, of: address)
     }
 }

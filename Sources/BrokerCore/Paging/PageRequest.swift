@@ -40,8 +40,6 @@ public final class PageRead: @unchecked Sendable {
         case delays
         /// An operator, who wants to see messages that wait for their time.
         case delayList(DelayListing)
-        /// A queue, to know the groups of messages that wait.
-        case groups(QueueAddress, GroupReading)
         /// The log is told again what is live.
         case snapshot
     }
@@ -52,7 +50,7 @@ public final class PageRead: @unchecked Sendable {
     /// What was read goes back into memory.
     var isToStay: Bool {
         switch self.reason {
-        case .delayList, .groups: false
+        case .delayList: false
         case .queue, .deaths, .delays, .snapshot: true
         }
     }

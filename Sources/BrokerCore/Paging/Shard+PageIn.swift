@@ -177,8 +177,6 @@ extension Shard {
             self.resumeDelays()
         case .delayList(let list):
             self.fill(list, read)
-        case .groups(let address, let reading):
-            self.fill(reading, read, of: address)
         case .snapshot:
             self.paging.snapshotReads -= 1
             // At once: what was read may have to leave memory again at the end of the turn.

@@ -114,9 +114,6 @@ struct MessageGroups: ~Copyable {
     private(set) var heldCount = 0
     /// The groups of held messages that have a deadline, by place.
     private var timed: [UInt64: (group: MessageGroup, order: UInt64)] = [:]
-    /// Messages that wait since before a restart and whose groups are still on disk: nothing is handed out meanwhile.
-    private(set) var unknown: Set<UInt64> = []
-
     /// Places of messages that wait since before a start, whose groups have not been read from disk.
     private(set) var unknown: Set<UInt64> = []
     /// Places of all messages that wait since before a start: older ones of their groups may not have been looked at.
@@ -312,12 +309,6 @@ struct MessageGroups: ~Copyable {
     mutating func restoreUnknown(_ sequence: UInt64) {
         self.unknown.insert(sequence)
         self.restored.insert(sequence)
-    }
-
-    /// The disk has answered; nil when the message is damaged there.
-    mutating func know(_ sequence: UInt64, _ message: MessageView?) {
-        guard self.unknown.remove(sequence) != nil, let message else { return }
-        self.restoreWaiting(sequence, message)
     }
 
     /// Whether a message waits since before a restart.

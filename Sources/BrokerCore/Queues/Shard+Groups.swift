@@ -65,10 +65,6 @@ extension Shard {
         _ budget: inout Int
     ) -> (ConsumerState.Delivery, MessageGroup?)? {
         guard let groups = queue.pointee.groups else { return nil }
-        guard groups.pointee.unknown.isEmpty else {
-            self.noteStalled(queue)
-            return nil
-        }
         while let (delivery, group) = groups.pointee.takeHeld(for: consumer) {
             guard self.store.isResident(delivery.entry.slot) else {
                 if self.store.isLost(delivery.entry.slot) {
@@ -183,7 +179,7 @@ extension Shard {
         guard isMissing else { return true }
         self.noteStalled(queue)
         if !read.wanted.isEmpty {
-            queue.pointee.loads += 1
+            queue.pointee.extra.loads += 1
             self.paging.requests.append(.read(read))
         }
         return false
