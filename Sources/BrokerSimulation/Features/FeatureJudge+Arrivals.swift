@@ -56,8 +56,9 @@ extension FeatureJudge {
         }
     }
 
-    /// A dead letter after a crash may be there more than once: its message may have died again. So may a message whose
-    /// time came shortly before a crash.
+    /// A dead letter after a crash may be there more than once.
+    ///
+    /// Its message may have died again. So may a message whose time came shortly before a crash.
     func isLoose(_ copy: FeatureCopy) -> Bool {
         copy.isRoot ? copy.message.mayComeTwice : copy.message.crashes > 0
     }
