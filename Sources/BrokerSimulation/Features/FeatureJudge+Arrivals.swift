@@ -56,9 +56,9 @@ extension FeatureJudge {
         }
     }
 
-    /// A dead letter after a crash may be there more than once.
+    /// Whether a copy may be there more than once after a crash.
     ///
-    /// Its message may have died again. So may a message whose time came shortly before a crash.
+    /// A message may have died again, and its dead letter come again; so may a message whose time came shortly before.
     func isLoose(_ copy: FeatureCopy) -> Bool {
         copy.isRoot ? copy.message.mayComeTwice : copy.message.crashes > 0
     }

@@ -153,7 +153,7 @@ extension FeatureRun {
         for client in self.clients { client.cut() }
         self.clients = []
         var quietRounds = 0
-        for _ in 0..<60 where quietRounds < 2 && self.judge.failure == nil {
+        for _ in 0..<400 where quietRounds < 2 && self.judge.failure == nil {
             self.healDisk()
             self.settle()
             self.judge.settled()
