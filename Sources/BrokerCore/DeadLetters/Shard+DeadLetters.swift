@@ -116,8 +116,7 @@ extension Shard {
             return 1
         }
         guard self.store.isResident(death.entry.slot) else {
-            // Damaged on disk.
-            self.finishDeath(queue, death, isRejected: false)
+            self.forgetDamaged(queue, death)
             return 1
         }
         let message = self.store.record(death.entry.slot).view
@@ -265,6 +264,19 @@ extension Shard {
             self.paging.orphanCount -= 1
         }
         self.store.release(death.entry.slot)
+    }
+
+    /// Lets go of a dead message that is damaged on disk.
+    ///
+    /// The log is not told: a start may be able to read it.
+    private func forgetDamaged(_ queue: UnsafeMutablePointer<QueueState>?, _ death: Death) {
+        guard let sequence = death.sequence, let queue else {
+            self.letGo(death)
+            return
+        }
+        if let entry = queue.pointee.extra.dying.remove(sequence) {
+            self.store.release(entry.slot)
+        }
     }
 
     /// Lets go of a dead message, unless it must arrive and nobody took it.

@@ -33,9 +33,9 @@ extension Shard {
                 self.loadDelays()
                 return due.prefix(0)
             }
-            // Damaged on disk: it is gone.
+            // Damaged on disk: it is gone. The log is not told, for a start may be able to read it.
             self.delays.wheel.dropDue(1)
-            self.delayedDone(next)
+            self.forgetOrigin(of: next)
             self.store.release(next.slot)
             due = self.delays.wheel.due(at: now).prefix(ShardLimits.delaysAtOnce)
         }

@@ -246,6 +246,12 @@ extension Shard {
             self.delays.unlogged.append((entry.id, 0))
             if !self.delays.untold.isEmpty { self.delays.untold[entry.id] = nil }
         }
+        self.forgetOrigin(of: entry)
+    }
+
+    /// A message that has waited counts for its origin no more.
+    @inline(__always)
+    func forgetOrigin(of entry: DelayedEntry) {
         if self.delays.origins.release(entry.origin) {
             self.delays.routeOrigin = .max
         }

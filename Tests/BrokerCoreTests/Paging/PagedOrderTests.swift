@@ -47,6 +47,26 @@ import Testing
         #expect(scene.broker.pager.scratchCount == 0)
     }
 
+    /// What could not be read from disk is not settled: the next start may find it.
+    @Test func deadMessagesThatCannotBeReadComeBackWithAStart() throws {
+        let scene = Scene(isDurable: true)
+        scene.client.call(QueueDeclare(queue: "dead", durable: true))
+        let arguments: FieldTable = ["x-dead-letter-exchange": .text(""), "x-dead-letter-routing-key": .text("dead")]
+        scene.client.call(QueueDeclare(queue: "d", durable: true, arguments: arguments))
+        scene.publish(0..<300, isPersistent: true, to: "d")
+        #expect(scene.consume("d", noAck: false).count == 300)
+        self.pushOut(scene)
+        scene.broker.pager.isDamaged = true
+        scene.client.send(BasicNack(deliveryTag: 0, multiple: true, requeue: false))
+        scene.broker.run()
+        let arrived = scene.consume("dead")
+        #expect(arrived.count < 200)
+        let restarted = try scene.restarted()
+        let left = restarted.consume("d")
+        #expect((arrived + left).count == 300)
+        #expect(Set(arrived + left) == Set((0..<300).map { Scene.body($0, size: 1000) }))
+    }
+
     /// Without somewhere to go they are just gone.
     @Test func deadMessagesOfADeletedVirtualHostsExchangeAreLetGo() {
         let scene = Scene()
