@@ -41,7 +41,8 @@ enum Serve {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let service = BrokerService(options: configuration.server, logger: logger) { listeners in
             for line in self.readyLines(listeners) { StandardStream.writeOutput(line) }
-            logger.info("Server startup complete; \(configuration.server.shards) shards")
+            let shards = configuration.server.shards
+        logger.info("Server startup complete; \(shards) shard\(shards == 1 ? "" : "s")")
         }
         var quiet = logger
         quiet.logLevel = .error
