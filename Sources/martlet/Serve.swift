@@ -42,7 +42,7 @@ enum Serve {
         let service = BrokerService(options: configuration.server, logger: logger) { listeners in
             for line in self.readyLines(listeners) { StandardStream.writeOutput(line) }
             let shards = configuration.server.shards
-        logger.info("Server startup complete; \(shards) shard\(shards == 1 ? "" : "s")")
+            logger.info("Server startup complete; \(shards) shard\(shards == 1 ? "" : "s")")
         }
         var quiet = logger
         quiet.logLevel = .error
