@@ -42,7 +42,10 @@ final class ControlClient: Sendable {
     }
 
     /// Connects; with `reads` false nothing is ever read.
-    static func connect(_ path: String, reads: Bool = true) async throws -> ControlClient {
+    ///
+    /// What is to be sent at once goes out on the event loop: a busy machine may take longer to come back here than the
+    /// broker waits for a request.
+    static func connect(_ path: String, reads: Bool = true, sending text: String? = nil) async throws -> ControlClient {
         let received = Watched<[UInt8]>([])
         let isOver = Watched(false)
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -52,7 +55,12 @@ final class ControlClient: Sendable {
                     try channel.pipeline.syncOperations.addHandler(Handler(received, isOver))
                 }
             }
-            .connect(unixDomainSocketPath: path).get()
+            .connect(unixDomainSocketPath: path)
+            .flatMap { channel in
+                guard let text else { return channel.eventLoop.makeSucceededFuture(channel) }
+                return channel.writeAndFlush(ByteBuffer(string: text)).map { channel }
+            }
+            .get()
         return ControlClient(channel, received, isOver)
     }
 
@@ -77,8 +85,6 @@ final class ControlClient: Sendable {
 
     /// Asks one thing.
     static func ask(_ path: String, _ line: String) async throws -> [JSONValue] {
-        let client = try await self.connect(path)
-        try await client.send(line + "\n")
-        return try await client.answer()
+        try await self.connect(path, sending: line + "\n").answer()
     }
 }
