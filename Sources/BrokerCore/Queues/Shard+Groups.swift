@@ -229,7 +229,9 @@ extension Shard {
         queue.pointee.putBack(delivery.sequence, delivery.entry)
     }
 
-    /// The queue's groups are told by another header, or by none: what is out is forgotten. Or other priorities count.
+    /// The queue's groups are told by another header, or by none: what is out is forgotten.
+    ///
+    /// Or other priorities count, which decide what of a group is first.
     func regroup(_ queue: UnsafeMutablePointer<QueueState>) {
         guard queue.pointee.groups?.pointee.header != queue.pointee.settings.groupHeader else {
             let highest = queue.pointee.settings.maxPriority ?? 0
