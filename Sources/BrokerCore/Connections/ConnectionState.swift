@@ -58,6 +58,10 @@ struct ConnectionState: ~Copyable {
     var deferredBytes = 0
     /// Octets of frames that are parked until an alarm ends.
     var parkedBytes = 0
+    /// Bodies of which something has come and not all.
+    var openBodies = 0
+    /// Bodies that it completes during the memory alarm; it goes on while there are some.
+    var begunBodies = 0
     /// Octets of publishes under way to other shards.
     var outstandingBytes = 0
 

@@ -31,6 +31,9 @@ struct ContentAssembly: ~Copyable {
     var propertyFlags: UInt16 = 0
     var deliveryMode: UInt8 = 0
 
+    /// The channel's connection goes on during the memory alarm until this is complete.
+    var isCounted = false
+
     init() {}
 
     deinit {

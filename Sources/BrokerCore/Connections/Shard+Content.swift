@@ -75,6 +75,7 @@ extension Shard {
         channel.pointee.content.deliveryMode = scan.deliveryMode
         channel.pointee.content.begin(properties: properties, bodySize: Int(bodySize))
         self.assemblyBytes += channel.pointee.content.heldBytes
+        channel.pointee.connection.pointee.openBodies += 1
         if bodySize == 0 {
             self.finishContent(channel)
         }
@@ -96,6 +97,7 @@ extension Shard {
             )
             return
         }
+        if channel.pointee.connection.pointee.begunBodies > 0 && self.refuseBegunBodies(channel) { return }
         guard payload.count <= channel.pointee.content.remaining else {
             // RabbitMQ notices only when the next method comes: it keeps waiting for body frames.
             channel.pointee.content.overflow()
@@ -120,12 +122,16 @@ extension Shard {
     /// Forgets the message that is coming in on a channel.
     func dropContent(_ channel: UnsafeMutablePointer<ChannelState>) {
         self.assemblyBytes -= channel.pointee.content.heldBytes
+        if channel.pointee.content.phase == .body { channel.pointee.connection.pointee.openBodies -= 1 }
+        if channel.pointee.content.isCounted { self.endBegunBody(channel) }
         channel.pointee.content.reset()
     }
 
     /// The last octet of a message has come.
     func finishContent(_ channel: UnsafeMutablePointer<ChannelState>) {
         self.assemblyBytes -= channel.pointee.content.heldBytes
+        channel.pointee.connection.pointee.openBodies -= 1
+        if channel.pointee.content.isCounted { self.endBegunBody(channel) }
         let namesSize = channel.pointee.content.names.count
         let propertiesSize = channel.pointee.content.propertiesSize
         let bodySize = channel.pointee.content.bodySize
@@ -188,12 +194,8 @@ struct IncomingMessage {
     @inline(__always)
     var flags: QueueEntry.Flags {
         var flags: QueueEntry.Flags = self.deliveryMode == 2 ? .persistent : []
-        if self.propertyFlags & (PropertyFlags.expiration | PropertyFlags.priority) != 0 {
-            if self.propertyFlags & PropertyFlags.expiration != 0 {
-                flags.insert(.hasExpiration)
-            }
-            // Whatever the queue: it may come to tell priorities apart, and the message be on disk by then.
-            flags.priority = self.view.priority
+        if self.propertyFlags & PropertyFlags.expiration != 0 {
+            flags.insert(.hasExpiration)
         }
         return flags.union(self.deathFlags)
     }

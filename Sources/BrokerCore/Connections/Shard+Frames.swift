@@ -156,7 +156,7 @@ extension Shard {
 
     /// Whether a body frame's payload can go into its message as it comes.
     private func canStream(_ connection: UnsafeMutablePointer<ConnectionState>, _ header: FrameHeader) -> Bool {
-        guard connection.pointee.phase == .running, header.size > 0, !self.isAlarmed,
+        guard connection.pointee.phase == .running, header.size > 0, !self.isAlarmed || self.goesOn(connection),
             let channel = connection.pointee.channels[header.channel],
             channel.pointee.phase == .open, !channel.pointee.isWaiting,
             channel.pointee.content.phase == .body, Int(header.size) <= channel.pointee.content.remaining

@@ -315,6 +315,9 @@ extension Shard {
             self.expiryTimerFired(queue)
         case .lease(let queue):
             self.leaseTimerFired(queue)
+        case .pageOut:
+            // At the end of this turn.
+            break
         case .stuckDeaths(let queue):
             self.retryStuckDeaths(queue)
         }

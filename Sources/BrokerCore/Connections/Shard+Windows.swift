@@ -29,12 +29,14 @@ extension Shard {
 
     /// Stops reading a connection whose window is used up, and goes on when half of it is free.
     ///
-    /// During an alarm content is parked, and acknowledgements must get through: it is read.
+    /// During an alarm content is parked, and acknowledgements must get through: it is read, unless it goes on publishing.
     @inline(never)
     func updateWindowPause(_ connection: UnsafeMutablePointer<ConnectionState>) {
         let window = self.publisherWindowBytes
         let isPaused = connection.pointee.pause.contains(.publisherWindow)
-        let mustPause = connection.pointee.outstandingBytes > (isPaused ? window / 2 : window) && !self.isAlarmed
+        let mustPause =
+            connection.pointee.outstandingBytes > (isPaused ? window / 2 : window)
+            && (!self.isAlarmed || connection.pointee.begunBodies > 0)
         if mustPause != isPaused {
             self.setPause(connection, .publisherWindow, mustPause)
         }

@@ -228,15 +228,8 @@ extension Shard {
             guard DelayHeaders(in: UnsafeRawBufferPointer(table)).negateDelay(in: table) else { return nil }
             offset += 4 + size
         }
-        var entryFlags: QueueEntry.Flags = []
-        if flags & PropertyFlags.deliveryMode != 0 {
-            if properties.load(fromByteOffset: offset, as: UInt8.self) == 2 { entryFlags.insert(.persistent) }
-            offset += 1
-        }
-        if flags & PropertyFlags.priority != 0 {
-            entryFlags.priority = properties.load(fromByteOffset: offset, as: UInt8.self)
-        }
-        return entryFlags
+        guard flags & PropertyFlags.deliveryMode != 0 else { return [] }
+        return properties.load(fromByteOffset: offset, as: UInt8.self) == 2 ? .persistent : []
     }
 
     /// All queues have a delayed message.

@@ -174,6 +174,8 @@ extension Shard {
                 self.log(.warning, "default", "messages stay in memory, a scratch file cannot be written: \(error)")
             }
             self.paging.scratchPause = now.advanced(milliseconds: ShardLimits.scratchPauseMilliseconds)
+            // When everybody is blocked nothing else makes a turn.
+            self.timers.schedule(at: self.paging.scratchPause, .pageOut)
         }
     }
 }

@@ -9,7 +9,8 @@ internal import AMQPProtocol
 //    of deliveries that are open, `basic.cancel` and `basic.qos`. Other channels and channel 0 go on as ever;
 //    `connection.close` waits for what is parked, as it waits for everything its client sent before.
 // 3. The socket is read on until its connection, or all connections of the shard, have too much parked.
-// 4. When the last alarm ends, `connection.unblocked` is sent and what is parked goes on before anything newer.
+// 4. Who is in the middle of bodies completes them during the memory alarm: see Shard+BegunBodies.
+// 5. When the last alarm ends, `connection.unblocked` is sent and what is parked goes on before anything newer.
 //
 //   running ──publish──► blocked (parked frames; read) ──too much──► blocked (not read)
 //      ▲                    │                                            │
@@ -45,6 +46,7 @@ extension Shard {
         guard self.alarms.isEmpty == self.isAlarmed else { return }
         self.isAlarmed = !self.alarms.isEmpty
         if !self.isAlarmed {
+            self.forgetBegunBodies()
             self.unblockPublishers()
         }
         for connection in self.connections {
@@ -63,10 +65,12 @@ extension Shard {
         _ header: FrameHeader,
         _ payload: UnsafeRawBufferPointer
     ) -> Bool {
+        if self.goesOn(channel.pointee.connection) { return false }
         if channel.pointee.parked.isEmpty {
             let isContent = channel.pointee.content.phase != .idle
             guard isContent || Self.methodID(header, payload) == BasicPublish.id.rawValue else { return false }
             self.block(channel.pointee.connection)
+            if channel.pointee.connection.pointee.openBodies > 0 { self.begun.isLookDue = true }
             self.parkedChannels.append(self.address(of: channel))
         } else if let method = self.methodThatMayPass(channel, header, payload) {
             self.receive(method, on: channel)
@@ -154,20 +158,26 @@ extension Shard {
             connection.pointee.isBlocked = false
             if connection.pointee.isBlockedNotified {
                 connection.pointee.isBlockedNotified = false
+                // Nothing follows our `connection.close`.
+                guard connection.pointee.phase == .running || connection.pointee.phase == .draining else { continue }
                 self.sendMethod(ConnectionUnblocked(), connection, channel: 0)
             }
         }
         let channels = self.parkedChannels
         self.parkedChannels.removeAll()
         for address in channels {
-            guard let channel = self.channel(address) else { continue }
-            self.unpark(channel)
-            if !channel.pointee.isWaiting && !channel.pointee.deferred.isEmpty {
-                self.resumableChannels.append(address)
-            }
+            if let channel = self.channel(address) { self.goOn(channel) }
         }
         for id in connections {
             if let connection = self.connection(id) { self.setPause(connection, .alarm, false) }
+        }
+    }
+
+    /// What is parked of a channel goes on, before anything newer.
+    func goOn(_ channel: UnsafeMutablePointer<ChannelState>) {
+        self.unpark(channel)
+        if !channel.pointee.isWaiting && !channel.pointee.deferred.isEmpty {
+            self.resumableChannels.append(self.address(of: channel))
         }
     }
 

@@ -84,8 +84,8 @@ extension Shard {
             self.grantReturned(address, channel, channelIndex)
         case .findReplyConsumer(let address, let secret, let name, _, let asker):
             self.findReplyConsumer(address, secret: secret, name: name, asker: asker)
-        case .memoryHeld(let shard, let bytes):
-            self.heldBytesByShard[Int(shard)] = bytes
+        case .memoryHeld(let shard, let held):
+            self.heldByShard[Int(shard)] = held
             self.judgeMemory()
         }
     }

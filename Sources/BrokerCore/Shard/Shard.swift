@@ -121,11 +121,13 @@ public final class Shard {
     var outstandingBytes = 0
     /// The window of each of them.
     var publisherWindowBytes = ShardLimits.publisherWindowBytes
-    var heldBytesByShard: [Int]
+    /// What each shard holds, as far as it has told.
+    var heldByShard: [HeldMemory]
+    /// Who completes bodies during the memory alarm.
+    var begun = BegunBodies()
     /// Messages that leave memory and come back.
     var paging = PagingState()
     var assemblyBytes = 0
-    var reportedHeldBytes = 0
 
     var isStopping = false
 
@@ -156,7 +158,7 @@ public final class Shard {
         )
         self.log = ShardLog(isOn: settings.isDurable)
         self.outboxes = Array(repeating: nil, count: count)
-        self.heldBytesByShard = Array(repeating: 0, count: count)
+        self.heldByShard = Array(repeating: HeldMemory(), count: count)
     }
 
     deinit {
@@ -280,7 +282,7 @@ public final class Shard {
     /// Whether the shard has more to do than it does in one turn; ``continueWork(now:)`` goes on.
     public var hasPendingWork: Bool {
         !self.pendingWork.isEmpty || !self.condemned.isEmpty || self.store.wantsCompaction || !self.notices.isEmpty
-            || self.delays.isBehind || self.paging.isBehind
+            || self.delays.isBehind || self.paging.isBehind || (self.isAlarmed && self.begun.isLookDue)
     }
 
     /// Goes on with what is done in pieces, soon but behind other inputs, while ``hasPendingWork``.

@@ -81,7 +81,7 @@ enum ShardCommand: Sendable {
     // MARK: Memory
 
     /// To all: octets of message memory this shard holds.
-    case memoryHeld(shard: UInt16, bytes: Int)
+    case memoryHeld(shard: UInt16, HeldMemory)
 }
 
 /// Why a queue is deleted, and so who waits for it.

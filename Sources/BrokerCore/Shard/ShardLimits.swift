@@ -30,6 +30,9 @@ enum ShardLimits {
     static let drainingParkedBytes = 16 << 20
     /// The same, of all connections of a shard together, for those that take messages.
     static let drainingParkedBytesOfAll = 64 << 20
+    /// How often a connection may have the memory limit, or the largest message, in bodies that have begun and are not
+    /// complete, during the memory alarm.
+    static let begunBodies: UInt64 = 2
     /// Parked octets between two looks at these limits, a power of two.
     static let parkedStepBytes = 32 * 1024
     /// Ready messages above which a queue with consumers has fallen behind.
@@ -76,8 +79,6 @@ enum ShardLimits {
     static let snapshotChanges = 1000
     /// Messages of a queue that are ready again in one turn after they have waited.
     static let retriedMessages = 4096
-    /// Messages of a queue that find the places of other priorities in one turn.
-    static let arrangedMessages = 8_192
     /// Messages of a queue with groups that are looked at in one turn.
     static let groupedMessages = 4096
     /// Consumers that are looked at for the least loaded one.
