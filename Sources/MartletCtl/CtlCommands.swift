@@ -29,7 +29,7 @@ enum CtlCommands {
 
     /// All of them, in the order in which they are listed for people.
     static let all: [CtlCommand] =
-        policies + lists + delays + routing + copies + [
+        policies + queues + lists + delays + routing + copies + [
             CtlCommand(
                 "trace_on",
                 "Has copies of a virtual host's messages published to amq.rabbitmq.trace, until the broker stops",
@@ -93,6 +93,28 @@ enum CtlCommands {
             banner: { ["Clearing operator policy \"\($0.arguments[0])\" on vhost \"\($0.virtualHost)\" ..."] },
             members: { invocation throws(CtlFailure) in [.init("name", .string(invocation.arguments[0]))] }
         ),
+    ]
+
+    private static let queues = [
+        CtlCommand(
+            "alter_queue",
+            "Changes arguments of a queue while it is used: its messages and consumers stay",
+            options: [onVirtualHost],
+            arguments: [
+                CtlArgument("name", "name of the queue"),
+                CtlArgument(
+                    "arguments",
+                    "what changes, a JSON object such as {\"x-max-priority\": 10, \"x-max-length\": null}; null removes"
+                ),
+            ],
+            banner: { ["Altering queue \"\($0.arguments[0])\" on vhost \"\($0.virtualHost)\" ..."] },
+            members: { invocation throws(CtlFailure) in
+                guard let arguments = try? JSONValue(parsing: invocation.arguments[1]), case .object = arguments else {
+                    throw CtlFailure(.usage, "arguments are a JSON object, not \(invocation.arguments[1])")
+                }
+                return [.init("name", .string(invocation.arguments[0])), .init("arguments", arguments)]
+            }
+        )
     ]
 
     private static let lists = [

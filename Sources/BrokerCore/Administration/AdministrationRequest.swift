@@ -12,6 +12,8 @@ public enum AdministrationRequest: Sendable {
     case listPolicies(virtualHost: String?, isOperator: Bool)
     /// A page of the queues of a virtual host, or of all; the answer says where the next one begins.
     case listQueues(virtualHost: String?, from: ListPosition = .start)
+    /// A queue that is there gets other arguments, or loses those whose value is void; its messages and consumers stay.
+    case alterQueue(virtualHost: String, name: String, changes: FieldTable)
     /// The exchanges of a virtual host, or of all.
     case listExchanges(virtualHost: String?)
     /// A page of the bindings of a virtual host, or of all, those of the default exchange included.
@@ -34,7 +36,7 @@ public enum AdministrationRequest: Sendable {
     /// Who has to do with it.
     public var place: AdministrationPlace {
         switch self {
-        case .setPolicy, .clearPolicy, .listPolicies, .listExchanges, .listVirtualHosts: .shard(0)
+        case .setPolicy, .clearPolicy, .alterQueue, .listPolicies, .listExchanges, .listVirtualHosts: .shard(0)
         case .listQueues(_, let position), .listBindings(_, let position): .shard(position.shard)
         case .setTracing, .listDelayedMessages, .cancelDelayedMessage, .rescheduleDelayedMessage, .explain,
             .listUnroutable:

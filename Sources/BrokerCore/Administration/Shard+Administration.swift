@@ -27,6 +27,9 @@ extension Shard {
         case .clearPolicy(let virtualHost, let name, let isOperator):
             try self.clearPolicy(virtualHost, name, isOperator: isOperator, ticket)
             return nil
+        case .alterQueue(let virtualHost, let name, let changes):
+            try self.alterQueue(virtualHost, name, changes, ticket)
+            return nil
         case .listPolicies(let virtualHost, let isOperator):
             return .policies(try self.policySnapshots(virtualHost, isOperator: isOperator))
         case .listQueues(let virtualHost, let position):
@@ -148,6 +151,28 @@ extension Shard {
                 )
             }
         }
+    }
+
+    // MARK: Queues
+
+    private func alterQueue(
+        _ virtualHost: String,
+        _ name: String,
+        _ changes: FieldTable,
+        _ ticket: UInt64
+    ) throws(AdministrationFailure) {
+        precondition(self.index == 0, "only the owner of the topology changes it")
+        let host = try self.virtualHost(virtualHost)
+        guard let queue = ShortString(Array(name.utf8)).flatMap({ host.queue(named: $0) }) else {
+            throw .notFound("no queue '\(name)' in vhost '\(virtualHost)'")
+        }
+        let change: TopologyChange?
+        do throws(Violation) {
+            change = try self.owner.alter(queue, by: changes)
+        } catch {
+            throw .invalid("\(error.text)")
+        }
+        self.distribute(change.map { [$0] } ?? [], .operation(ticket))
     }
 
     // MARK: Delayed messages

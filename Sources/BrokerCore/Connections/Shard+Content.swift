@@ -194,8 +194,12 @@ struct IncomingMessage {
     @inline(__always)
     var flags: QueueEntry.Flags {
         var flags: QueueEntry.Flags = self.deliveryMode == 2 ? .persistent : []
-        if self.propertyFlags & PropertyFlags.expiration != 0 {
-            flags.insert(.hasExpiration)
+        if self.propertyFlags & (PropertyFlags.expiration | PropertyFlags.priority) != 0 {
+            if self.propertyFlags & PropertyFlags.expiration != 0 {
+                flags.insert(.hasExpiration)
+            }
+            // Whatever the queue: it may come to tell priorities apart, and the message be on disk by then.
+            flags.priority = self.view.priority
         }
         return flags.union(self.deathFlags)
     }

@@ -128,6 +128,8 @@ extension Shard {
         to targets: [QueueAddress],
         then completion: PublishCompletion
     ) -> InternalPublishOutcome {
+        var flags = flags
+        flags.priority = message.priority
         let isRejected = self.publishHere(message, flags, to: targets)
         var shards: [UInt16] = []
         for target in targets where target.shard != self.index && !shards.contains(target.shard) {

@@ -228,8 +228,15 @@ extension Shard {
             guard DelayHeaders(in: UnsafeRawBufferPointer(table)).negateDelay(in: table) else { return nil }
             offset += 4 + size
         }
-        guard flags & PropertyFlags.deliveryMode != 0 else { return [] }
-        return properties.load(fromByteOffset: offset, as: UInt8.self) == 2 ? .persistent : []
+        var entryFlags: QueueEntry.Flags = []
+        if flags & PropertyFlags.deliveryMode != 0 {
+            if properties.load(fromByteOffset: offset, as: UInt8.self) == 2 { entryFlags.insert(.persistent) }
+            offset += 1
+        }
+        if flags & PropertyFlags.priority != 0 {
+            entryFlags.priority = properties.load(fromByteOffset: offset, as: UInt8.self)
+        }
+        return entryFlags
     }
 
     /// All queues have a delayed message.

@@ -12,7 +12,7 @@ enum RecoveredChange: Equatable, Sendable {
     case addExchange(virtualHost: ShortString, ExchangeDefinition)
     /// A durable exchange goes with its bindings.
     case removeExchange(virtualHost: ShortString, ShortString)
-    /// A new durable queue.
+    /// A new durable queue, or one that is there with other arguments.
     case addQueue(DurableQueue)
     /// A durable queue goes with its bindings and messages.
     case removeQueue(virtualHost: ShortString, ShortString, durableID: UInt64)

@@ -211,7 +211,13 @@ public struct RecoveredState: Sendable {
         self.know(queue.virtualHost)
         self.note(queue.durableID)
         let key = Key(virtualHost: queue.virtualHost, name: queue.name)
-        guard self.queueNumbers[key] != queue.durableID else { return }
+        guard self.queueNumbers[key] != queue.durableID else {
+            // Told again, or altered.
+            if let index = self.queuesByNumber.index(forKey: queue.durableID) {
+                self.queuesByNumber.values[index].define(queue)
+            }
+            return
+        }
         // Names and numbers are unique; when records are read again, the last one is right.
         self.removeQueue(key)
         if let other = self.queuesByNumber[queue.durableID]?.definition {

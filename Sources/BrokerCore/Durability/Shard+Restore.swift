@@ -145,8 +145,6 @@ extension Shard {
                 self.addDeadline(queue, message.sequence, deadline)
             }
             flags.deliveryCount = message.deliveryCount
-            // The log has what was published, whatever counts in this queue.
-            flags.priority = min(flags.priority, queue.pointee.levels?.pointee.highest ?? 0)
             let entry = QueueEntry(slot: self.store(message.message, &shared), flags: flags)
             if let key = recovered.keys[message.sequence] {
                 queue.pointee.unique?.insert(message.sequence, key, isLogged: true)

@@ -71,7 +71,8 @@ enum TopologyRecord {
                 return definition.isDurable ? .addExchange(virtualHost: host, definition) : nil
             case .removeExchange(let host, let name):
                 return self.isDurableExchange(name, in: host) ? .removeExchange(virtualHost: host, name) : nil
-            case .addQueue(let definition):
+            case .addQueue(let definition), .alterQueue(let definition):
+                // The number is the same one, by which it is known that the queue is, too.
                 guard definition.durableID != 0 else { return nil }
                 return .addQueue(
                     DurableQueue(

@@ -223,7 +223,7 @@ enum QueueArgument: UInt8, Sendable, CaseIterable {
         case .maxLengthBytes: "max-length-bytes"
         case .maxInMemoryLength: "max-in-memory-length"
         case .maxInMemoryBytes: "max-in-memory-bytes"
-        case .maxPriority: nil
+        case .maxPriority: "max-priority"
         case .overflow: "overflow"
         case .queueMode: "queue-mode"
         case .queueVersion: "queue-version"

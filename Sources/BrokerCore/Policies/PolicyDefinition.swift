@@ -94,6 +94,11 @@ enum PolicyDefinition {
             complaint: "is not a valid maximum length in bytes",
             isOperators: true
         ),
+        Key(
+            name: "max-priority",
+            check: .number(0...255),
+            complaint: "is not a valid maximum priority"
+        ),
         Key(name: "message-ttl", check: .integer(0), complaint: "is not a valid message TTL", isOperators: true),
         Key(
             name: "overflow",

@@ -53,6 +53,9 @@ extension QueueSettings {
             self.groupHeader = self.groupHeader ?? value.stringValue.flatMap { ShortString($0) }
         case "delay-header":
             self.delayHeader = self.delayHeader ?? value.stringValue.flatMap { ShortString($0) }
+        case "max-priority":
+            guard info.parsed.queueType == .classic else { return }
+            self.maxPriority = self.maxPriority ?? number.flatMap { UInt8(exactly: $0) }
         case "dispatch":
             guard info.arguments[QueueArgument.dispatch.name] == nil else { return }
             self.dispatch = value.stringValue.flatMap { QueueDispatch($0) } ?? self.dispatch

@@ -106,6 +106,8 @@ struct MessageGroups: ~Copyable {
 
     /// The header that tells the group.
     let header: ShortString
+    /// The highest priority that counts; changed only while nothing is held back.
+    var highest: UInt8 = 0
     private var groups: [[UInt8]: MessageGroup] = [:]
     /// The groups of messages that are out or wait, by place.
     private var byPlace: [UInt64: MessageGroup] = [:]
@@ -152,15 +154,15 @@ struct MessageGroups: ~Copyable {
     }
 
     /// The place of a message in the order of its group: by priority, then by age.
-    static func order(_ sequence: UInt64, _ entry: QueueEntry) -> UInt64 {
-        UInt64(255 - entry.flags.priority) << 56 | sequence & (1 << 56 - 1)
+    private func order(_ sequence: UInt64, _ entry: QueueEntry) -> UInt64 {
+        UInt64(255 - min(entry.flags.priority, self.highest)) << 56 | sequence & (1 << 56 - 1)
     }
 
     // MARK: Holding back
 
     /// Keeps a ready message until its group may be served.
     mutating func hold(_ delivery: ConsumerState.Delivery, _ group: MessageGroup) {
-        let order = Self.order(delivery.sequence, delivery.entry)
+        let order = self.order(delivery.sequence, delivery.entry)
         group.held.insert(delivery.sequence, delivery.entry, order: order)
         self.heldCount += 1
         if delivery.entry.flags.contains(.hasDeadline) {

@@ -182,12 +182,14 @@ struct PriorityLevels: ~Copyable {
         var next: UInt64?
         for index in 0..<self.levelCount {
             guard let level = self.levels[index] else { continue }
-            level.pointee.returned.forEach { element in
-                if element.sequence >= end {
-                    next = min(next ?? .max, element.sequence)
-                } else if element.sequence >= sequence {
-                    body(element.sequence, element.entry)
-                }
+            // In a level what came back stands in the order of the places.
+            let rest = level.pointee.returned.forEach(from: sequence) { element in
+                guard element.sequence < end else { return false }
+                body(element.sequence, element.entry)
+                return true
+            }
+            if let rest {
+                next = min(next ?? .max, rest)
             }
             var offset = level.pointee.ring.offset(of: sequence)
             while offset < level.pointee.ring.count {

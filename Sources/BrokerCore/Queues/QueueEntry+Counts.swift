@@ -4,7 +4,7 @@ extension QueueEntry.Flags {
     private static let priorityShift: UInt32 = 8
     private static let countShift: UInt32 = 16
 
-    /// The priority the message was published with, as far as its queue tells priorities apart; bits 8 to 15.
+    /// The priority the message was published with, whether its queue tells priorities apart or not; bits 8 to 15.
     var priority: UInt8 {
         get { UInt8(truncatingIfNeeded: self.rawValue >> Self.priorityShift) }
         set { self.rawValue = self.rawValue & ~(0xFF << Self.priorityShift) | UInt32(newValue) << Self.priorityShift }

@@ -2,7 +2,7 @@ internal import AMQPProtocol
 
 /// What governs a queue at the moment: what its arguments say, and what policies make of them.
 ///
-/// Arguments are what was declared and never change; these are the effective values and may, see
+/// Arguments are what was declared, or altered since (``Shard/queueAltered(_:)``); these are the effective values, see
 /// ``Shard/applySettings(_:to:)``.
 struct QueueSettings: Equatable, Sendable {
     /// How long a message may stay, from the moment it was enqueued.
@@ -39,7 +39,7 @@ struct QueueSettings: Equatable, Sendable {
     var delayHeader: ShortString?
     /// Which of several consumers gets the next message.
     var dispatch = QueueDispatch.roundRobin
-    /// Whether the queue behaves as RabbitMQ's quorum queues do; never changes.
+    /// Whether the queue behaves as RabbitMQ's quorum queues do.
     private(set) var isQuorum = false
 
     /// Settings of a queue without arguments.

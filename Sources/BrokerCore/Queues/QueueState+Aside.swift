@@ -2,7 +2,7 @@ internal import AMQPProtocol
 
 /// Ready messages that are not in the ring.
 extension QueueState {
-    /// Gives the queue levels, if it has priorities; while it is made.
+    /// Gives the queue levels, if it has priorities; it has none.
     mutating func makeLevels(_ highest: UInt8?) {
         guard let highest else { return }
         let levels = UnsafeMutablePointer<PriorityLevels>.allocate(capacity: 1)
@@ -29,8 +29,6 @@ extension QueueState {
     /// `isReturned` when an older or newer one may still come back: then it must stand with those that did.
     mutating func restoreToLevel(_ sequence: UInt64, _ entry: QueueEntry, isReturned: Bool) {
         guard let levels = self.levels else { return }
-        var entry = entry
-        entry.flags.priority = min(entry.flags.priority, levels.pointee.highest)
         if isReturned {
             levels.pointee.putBack(sequence, entry)
         } else {
@@ -61,6 +59,14 @@ extension QueueState {
         self.asideCount &+= 1
     }
 
+    /// Begins to take each message once, or ceases to; what is there already does not count.
+    mutating func makeUnique(_ isUnique: Bool) {
+        guard isUnique != (self.unique != nil) else { return }
+        self.unique = isUnique ? UniqueMessages(counting: self.ready.memory) : nil
+        self.followsMessages = isUnique || self.groups != nil
+        self.updateFeatures()
+    }
+
     /// Begins to tell groups apart, or ceases to; nothing is held back.
     mutating func makeGroups(_ header: ShortString?) {
         self.groups?.deinitialize(count: 1)
@@ -70,6 +76,7 @@ extension QueueState {
         guard let header else { return }
         let groups = UnsafeMutablePointer<MessageGroups>.allocate(capacity: 1)
         groups.initialize(to: MessageGroups(header: header, counting: self.ready.memory))
+        groups.pointee.highest = self.settings.maxPriority ?? 0
         self.groups = groups
     }
 
@@ -143,9 +150,11 @@ extension Shard {
     /// Enqueues a message of a queue with priorities.
     @inline(never)
     func enqueueByPriority(_ queue: UnsafeMutablePointer<QueueState>, _ entry: QueueEntry) {
-        guard let levels = queue.pointee.levels else { return }
-        var entry = entry
-        entry.flags.priority = min(self.store.record(entry.slot).view.priority, levels.pointee.highest)
-        queue.pointee.appendToLevel(entry)
+        if queue.pointee.isArranging {
+            // Behind everything that has no level yet.
+            queue.pointee.ready.append(entry)
+        } else {
+            queue.pointee.appendToLevel(entry)
+        }
     }
 }

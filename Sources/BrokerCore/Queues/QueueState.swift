@@ -5,7 +5,7 @@
 ///    consumer's ``ConsumerState/outstanding`` or ``QueueExtras/dying``.
 /// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
 ///    everything in ``QueueExtras/requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
-///    message's place. Holes in ``ready`` are where messages left before their turn; the first entry is none, and there
+///    message's place; while the priorities change (``isArranging``) they may be in all three. Holes in ``ready`` are where messages left before their turn; the first entry is none, and there
 ///    are never many more holes than messages.
 /// 3. A consumer is in ``rotation`` exactly while its ``ConsumerState/isReady`` is set.
 struct QueueState: ~Copyable {
@@ -14,7 +14,7 @@ struct QueueState: ~Copyable {
     /// every message needs it.
     let durableID: UInt64
     let address: QueueAddress
-    let isSingleActive: Bool
+    var isSingleActive: Bool
     /// The least loaded consumer gets the next message.
     var isFair: Bool
     /// Persistent messages of this queue go to the commit log.
@@ -32,14 +32,15 @@ struct QueueState: ~Copyable {
     private(set) var holes = 0
     /// Ready messages that are not in ``ready``.
     var asideCount = 0
-    /// All ready messages of a queue with priorities, which has no others; nil for queues without.
+    /// All ready messages of a queue with priorities, which has no others unless it ``isArranging``; nil for queues
+    /// without.
     var levels: UnsafeMutablePointer<PriorityLevels>?
     /// Messages that came back and may not be delivered yet; made when there is one.
     var withheld: UnsafeMutablePointer<WithheldMessages>?
     /// Groups of messages, in a queue that tells them apart.
     var groups: UnsafeMutablePointer<MessageGroups>?
     /// The ids of its messages, in a queue that takes each once.
-    let unique: UniqueMessages?
+    var unique: UniqueMessages?
     /// Messages handed out and not settled.
     var unacknowledged = 0
 
@@ -67,6 +68,10 @@ struct QueueState: ~Copyable {
     private(set) var hasFeatures = false
     /// Taking out what is due or beyond the limits is under way in pieces.
     var isTrimming = false
+    /// Its messages are on their way to the levels of other priorities: nothing is delivered, new ones go to ``ready``.
+    var isArranging = false
+    /// The first half of that: messages are still on their way out of the old levels.
+    var isEmptyingLevels = false
     /// The next message is on disk: in the shard's list of queues that wait for the disk.
     var isStalled = false
 
@@ -170,9 +175,13 @@ struct QueueState: ~Copyable {
     mutating func removeReady(_ sequence: UInt64) -> QueueEntry? {
         if sequence < self.headSequence {
             guard self.asideCount > 0 else { return nil }
-            let held = self.groups?.pointee.takeHeld(at: sequence)
-            let entry =
-                held ?? (self.levels.map { $0.pointee.remove(sequence) } ?? self.extra.requeued.remove(sequence))
+            var entry = self.groups?.pointee.takeHeld(at: sequence)
+            if entry == nil, let levels = self.levels {
+                entry = levels.pointee.remove(sequence)
+            }
+            if entry == nil, !self.extra.requeued.isEmpty {
+                entry = self.extra.requeued.remove(sequence)
+            }
             if entry != nil {
                 self.asideCount &-= 1
             }

@@ -74,6 +74,8 @@ extension Shard {
 
     /// Gives ready messages to ready consumers.
     func dispatch(_ queue: UnsafeMutablePointer<QueueState>) {
+        // What is first is known when all have their places.
+        guard !queue.pointee.isArranging else { return }
         if queue.pointee.nextExpiry <= self.now.nanoseconds {
             // Nobody gets what is due; when that is much, the rest is dispatched behind it.
             guard !queue.pointee.isTrimming, self.expireDue(queue) else { return }

@@ -186,7 +186,7 @@ extension Shard {
 
     /// Drops what would be delivered next until the queue is within its limits; much of it in pieces.
     func dropHead(_ queue: UnsafeMutablePointer<QueueState>) {
-        guard queue.pointee.settings.overflow == .dropHead else { return }
+        guard queue.pointee.settings.overflow == .dropHead, !queue.pointee.isArranging else { return }
         var budget = ShardLimits.deathsPerTurn
         while queue.pointee.hasReady, self.isBeyondLimits(queue) {
             guard budget > 0 else {

@@ -17,8 +17,8 @@ extension Shard {
         if let queue {
             self.noteUse(queue)
         }
-        if let queue, queue.pointee.nextExpiry <= self.now.nanoseconds {
-            guard !queue.pointee.isTrimming, self.expireDue(queue) else {
+        if let queue, queue.pointee.isArranging || queue.pointee.nextExpiry <= self.now.nanoseconds {
+            guard !queue.pointee.isArranging, !queue.pointee.isTrimming, self.expireDue(queue) else {
                 self.pendingWork.append(.get(address, channel, channelIndex: channelIndex, consumer: id, noAck: noAck))
                 return
             }

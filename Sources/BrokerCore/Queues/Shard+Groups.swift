@@ -230,8 +230,17 @@ extension Shard {
     }
 
     /// The queue's groups are told by another header, or by none: what is out is forgotten.
+    ///
+    /// Or other priorities count, which decide what of a group is first.
     func regroup(_ queue: UnsafeMutablePointer<QueueState>) {
-        guard queue.pointee.groups?.pointee.header != queue.pointee.settings.groupHeader else { return }
+        guard queue.pointee.groups?.pointee.header != queue.pointee.settings.groupHeader else {
+            let highest = queue.pointee.settings.maxPriority ?? 0
+            if let groups = queue.pointee.groups, groups.pointee.highest != highest {
+                self.releaseHeld(queue)
+                groups.pointee.highest = highest
+            }
+            return
+        }
         self.releaseHeld(queue)
         queue.pointee.makeGroups(queue.pointee.settings.groupHeader)
     }

@@ -21,6 +21,9 @@ extension Shard {
         if settings.maxLengthBytes != nil && old.maxLengthBytes == nil {
             self.countReadyBytes(queue)
         }
+        if settings.maxPriority != old.maxPriority {
+            self.beginArranging(queue)
+        }
         if settings.expiresMilliseconds != old.expiresMilliseconds {
             self.noteUse(queue)
         }

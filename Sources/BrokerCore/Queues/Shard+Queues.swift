@@ -231,7 +231,7 @@ extension Shard {
     }
 
     /// Of a single active queue's consumers the one of highest priority, in a quorum queue any, that came first gets everything.
-    private func electActiveConsumer(_ queue: UnsafeMutablePointer<QueueState>) {
+    func electActiveConsumer(_ queue: UnsafeMutablePointer<QueueState>) {
         guard queue.pointee.activeConsumer == nil else { return }
         var best: UnsafeMutablePointer<ConsumerState>?
         for consumer in queue.pointee.consumers {

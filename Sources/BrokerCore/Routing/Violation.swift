@@ -9,4 +9,11 @@ enum Violation: Error, Equatable, Sendable {
     case channel(ReplyCode, text: ReplyText, method: MethodID)
     /// Ends the connection with `connection.close`.
     case connection(ReplyCode, text: ReplyText, method: MethodID)
+
+    /// What the peer is told.
+    var text: ReplyText {
+        switch self {
+        case .channel(_, let text, _), .connection(_, let text, _): text
+        }
+    }
 }

@@ -384,6 +384,8 @@ extension Shard {
             self.replayHistory(to: change)
             switch change {
             case .setPolicy, .removePolicy: hasPolicies = true
+            case .alterQueue(let definition) where definition.address.shard == self.index:
+                self.queueAltered(definition.address)
             default: break
             }
             if let info = self.topology.queueAdded(by: change), info.address.shard == self.index {

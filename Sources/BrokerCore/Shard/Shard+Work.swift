@@ -6,13 +6,15 @@ internal import DequeModule
 enum ShardWork {
     /// A queue drops what is expired or beyond its limits.
     case trim(QueueAddress)
+    /// A queue whose priorities are others puts more messages where they belong.
+    case arrange(QueueAddress)
     /// A queue with groups goes on looking for messages that may be delivered.
     case dispatch(QueueAddress)
     /// A queue takes more messages in again that have waited after they came back.
     case retries(QueueAddress)
     /// Dead messages are handed on.
     case deaths
-    /// A `basic.get` of a queue that must be trimmed first.
+    /// A `basic.get` of a queue that must be trimmed or arranged first.
     case get(QueueAddress, ChannelAddress, channelIndex: UInt32, consumer: UInt32?, noAck: Bool)
     /// Queues are looked at whose policies may have changed.
     case matchPolicies
@@ -26,6 +28,10 @@ extension Shard {
         case .trim(let address):
             if let queue = self.queue(address) {
                 self.trim(queue)
+            }
+        case .arrange(let address):
+            if let queue = self.queue(address) {
+                self.arrange(queue)
             }
         case .deaths:
             self.areDeathsPending = false

@@ -79,6 +79,8 @@ enum ShardLimits {
     static let snapshotChanges = 1000
     /// Messages of a queue that are ready again in one turn after they have waited.
     static let retriedMessages = 4096
+    /// Messages of a queue that find the places of other priorities in one turn.
+    static let arrangedMessages = 8_192
     /// Messages of a queue with groups that are looked at in one turn.
     static let groupedMessages = 4096
     /// Consumers that are looked at for the least loaded one.

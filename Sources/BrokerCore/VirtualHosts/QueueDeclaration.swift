@@ -77,7 +77,12 @@ struct QueueDeclaration {
                 "cannot declare queue '\(self.name)': queue limit in vhost '\(host.name)' (\(limit)) is reached"
             )
         }
-        let subject = self.subject(in: host.name)
+        return try self.checkArguments(in: host.name)
+    }
+
+    /// Checks what any queue must fulfil to have these arguments; gives back what they mean.
+    func checkArguments(in host: ShortString) throws(Violation) -> QueueArguments {
+        let subject = self.subject(in: host)
         let parsed = try QueueArguments(parsing: self.arguments, of: subject)
         guard parsed.queueType != .classic else { return parsed }
         if self.isAutoDelete { throw self.refused("invalid property 'auto-delete' for \(subject)") }

@@ -84,7 +84,7 @@ struct QueueDefinition: Equatable, Sendable {
     var isAutoDelete: Bool { self.body.isAutoDelete }
     /// The connection that alone may use it, and with which it goes; nil for ordinary queues.
     var exclusiveOwner: ConnectionAddress? { self.body.unusual?.owner }
-    /// The arguments as declared, those included that mean nothing to us.
+    /// The arguments as declared or altered, those included that mean nothing to us.
     var arguments: FieldTable { self.body.arguments }
     /// The number by which the commit log knows it, unique for ever; 0 when it is not durable.
     var durableID: UInt64 { self.body.durableID }
@@ -101,8 +101,8 @@ struct QueueDefinition: Equatable, Sendable {
 
 /// A queue in a replica of the topology.
 final class QueueInfo {
-    /// What was declared.
-    let definition: QueueDefinition
+    /// What was declared, with the arguments that it has now.
+    private(set) var definition: QueueDefinition
     /// The bindings that lead here.
     var incoming = BindingList()
     /// The look for a message's queues that came here last; see ``RouteTargets``.
@@ -114,6 +114,12 @@ final class QueueInfo {
     init(_ definition: QueueDefinition) {
         self.definition = definition
         self.address = definition.address
+    }
+
+    /// Gives it other arguments; everything else stays.
+    func alter(to definition: QueueDefinition) {
+        assert(definition.address == self.address && definition.durableID == self.durableID, "another queue")
+        self.definition = definition
     }
 
     /// The virtual host it belongs to.

@@ -55,6 +55,8 @@ final class Topology {
             self.known(host).removeExchange(name)
         case .addQueue(let definition):
             self.known(definition.virtualHost).add(QueueInfo(definition))
+        case .alterQueue(let definition):
+            self.known(definition.virtualHost).alter(definition)
         case .removeQueue(let host, let name):
             self.known(host).removeQueue(name)
         case .addBinding(let host, let definition):

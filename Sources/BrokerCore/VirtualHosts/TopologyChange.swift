@@ -14,6 +14,8 @@ enum TopologyChange: Equatable, Sendable {
     case removeExchange(virtualHost: ShortString, ShortString)
     /// A new queue.
     case addQueue(QueueDefinition)
+    /// A queue that is there has other arguments; everything else is as it was.
+    case alterQueue(QueueDefinition)
     /// A queue goes, and with it every binding to it.
     case removeQueue(virtualHost: ShortString, ShortString)
     /// A new binding.

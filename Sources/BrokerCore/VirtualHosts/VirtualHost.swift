@@ -213,6 +213,14 @@ final class VirtualHost {
         precondition(old == nil, "a queue is added once")
     }
 
+    /// Gives a queue that is there other arguments.
+    func alter(_ definition: QueueDefinition) {
+        guard let queue = self.queues[definition.name] else {
+            preconditionFailure("only a queue that is there is altered")
+        }
+        queue.alter(to: definition)
+    }
+
     /// Removes a queue that is there, with its bindings.
     func removeQueue(_ name: ShortString) {
         guard let queue = self.queues.remove(name) else {

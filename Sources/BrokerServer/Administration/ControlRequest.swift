@@ -46,6 +46,12 @@ struct ControlRequest {
             .clearPolicy(virtualHost: try self.text("vhost"), name: try self.text("name"), isOperator: false)
         case "clear_operator_policy":
             .clearPolicy(virtualHost: try self.text("vhost"), name: try self.text("name"), isOperator: true)
+        case "alter_queue":
+            .alterQueue(
+                virtualHost: try self.text("vhost"),
+                name: try self.text("name"),
+                changes: try self.arguments()
+            )
         case "trace_on": .setTracing(virtualHost: try self.text("vhost"), isOn: true)
         case "trace_off": .setTracing(virtualHost: try self.text("vhost"), isOn: false)
         case "cancel_delayed_message": .cancelDelayedMessage(id: try self.number("id"))
@@ -143,6 +149,14 @@ struct ControlRequest {
             priority: priority,
             definition: table
         )
+    }
+
+    /// Arguments of a queue.
+    private func arguments() throws(ControlRefusal) -> FieldTable {
+        guard let members = self.members["arguments"], let table = FieldTable(members) else {
+            throw ControlRefusal("invalid", "arguments are a JSON object of short names")
+        }
+        return table
     }
 
     /// The columns that are asked for, found among those there are.

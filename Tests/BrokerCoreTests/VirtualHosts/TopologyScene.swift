@@ -90,6 +90,7 @@ final class TopologyScene {
         case .setPolicy(_, let policy, let isOperator): "+\(isOperator ? "operator-" : "")policy:\(policy.name)"
         case .removePolicy(_, let name, let isOperator): "-\(isOperator ? "operator-" : "")policy:\(name)"
         case .addQueue(let queue): "+queue:\(queue.name)"
+        case .alterQueue(let queue): "~queue:\(queue.name)"
         case .removeQueue(_, let name): "-queue:\(name)"
         case .addBinding(_, let binding): "+\(binding.source)->\(binding.destination):\(binding.routingKey)"
         case .removeBinding(_, let binding): "-\(binding.source)->\(binding.destination):\(binding.routingKey)"
