@@ -20,7 +20,9 @@ extension Shard {
         let now = self.epochMilliseconds(at: self.now)
         var walk = RouteWalk(host, Self.message(question.properties, key), now: now) { exchange, key in
             guard let station = exchange.station, station.home(of: self.count) == self.index else { return nil }
-            return self.windows.byStation[station.number]?.entry(of: key, now: now) != nil
+            let isPersistent = self.log.isOn && question.properties.deliveryMode == 2
+            let window = self.windows.byStation[station.number]
+            return window?.standsFor(key, isPersistent: isPersistent, now: now) ?? false
         }
         walk.run(from: exchange)
         explanation.exchanges = walk.visits

@@ -15,6 +15,8 @@ struct DeduplicationWindow: Sendable {
         let deadline: UInt64
         /// Whether the log knows the key, or will.
         let isLogged: Bool
+        /// Whether its message was to last, so that one that is to last, too, is a duplicate of it.
+        let isPersistent: Bool
         /// Which of several messages with the key this is.
         let stamp: UInt64
         /// The publish that other shards have not answered; 0 when all have.
@@ -45,11 +47,20 @@ struct DeduplicationWindow: Sendable {
         return entry
     }
 
+    /// Whether a message with a key is a duplicate.
+    func standsFor(_ key: [UInt8], isPersistent: Bool, now: UInt64) -> Bool {
+        self.entry(of: key, now: now).map { $0.isPersistent || !isPersistent } ?? false
+    }
+
+    /// The publish that other shards have not answered and that stands for a key; 0 when there is none.
+    func ticket(of key: [UInt8]) -> UInt64 { self.entries[key]?.ticket ?? 0 }
+
     /// Adds a key as the newest; the oldest go while there is more than `most` octets, or while their time has passed.
     mutating func insert(
         _ key: [UInt8],
         deadline: UInt64,
         isLogged: Bool,
+        isPersistent: Bool = true,
         ticket: UInt64 = 0,
         now: UInt64 = 0,
         most: Int = ShardLimits.windowBytes
@@ -57,7 +68,13 @@ struct DeduplicationWindow: Sendable {
         let stamp = self.nextStamp
         self.nextStamp += 1
         self.remove(key)
-        self.entries[key] = Entry(deadline: deadline, isLogged: isLogged, stamp: stamp, ticket: ticket)
+        self.entries[key] = Entry(
+            deadline: deadline,
+            isLogged: isLogged,
+            isPersistent: isPersistent,
+            stamp: stamp,
+            ticket: ticket
+        )
         self.order.append((key, stamp))
         self.bytes += Self.size(key)
         while let oldest = self.order.first {
@@ -81,14 +98,25 @@ struct DeduplicationWindow: Sendable {
 
     private static func size(_ key: [UInt8]) -> Int { key.count + ShardLimits.windowKeyBytes }
 
-    /// A publish was answered: its key is known from now on, or forgotten when a queue has refused the message.
-    mutating func settle(_ key: [UInt8], ticket: UInt64, isRejected: Bool) {
-        guard self.entries[key]?.ticket == ticket else { return }
-        if isRejected {
-            self.remove(key)
-        } else {
+    /// A publish was answered: its key is known from now on; or, when a queue has refused the message, forgotten or what
+    /// it was before.
+    mutating func settle(_ key: [UInt8], ticket: UInt64, isRejected: Bool, former: Entry? = nil) {
+        guard let entry = self.entries[key], entry.ticket == ticket else { return }
+        guard isRejected else {
             self.entries[key]?.ticket = 0
+            return
         }
+        guard let former else {
+            self.remove(key)
+            return
+        }
+        self.entries[key] = Entry(
+            deadline: former.deadline,
+            isLogged: former.isLogged,
+            isPersistent: former.isPersistent,
+            stamp: entry.stamp,
+            ticket: former.ticket
+        )
     }
 
     /// Hands over what a start has to know, oldest first, from a place on, as long as there is budget.

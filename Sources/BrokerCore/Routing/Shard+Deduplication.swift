@@ -19,7 +19,19 @@ struct DeduplicationWindows {
         /// Whether the log is told of the key, and whether answers wait for the log.
         let isLogged: Bool
         let isPersistent: Bool
+        /// What stood for the key before, and does again if a queue refuses this one; only what was not to last.
+        var former: DeduplicationWindow.Entry?
         var waiters: [Waiter] = []
+
+        /// What stood for the key before has arrived, or not.
+        mutating func formerArrived(_ ticket: UInt64, isRejected: Bool) {
+            guard self.former?.ticket == ticket else { return }
+            if isRejected {
+                self.former = nil
+            } else {
+                self.former?.ticket = 0
+            }
+        }
     }
 
     /// The windows, by the number of their station.
@@ -76,8 +88,9 @@ enum UniqueOutcome: Equatable {
 ///
 /// 1. A key is told to the log behind the message it stands for, never before: a crash in between lets a retry through
 ///    that nobody was told to be unneeded, and loses nothing.
-/// 2. A duplicate is acknowledged when its original is safe, never before.
-/// 3. A message that a queue has refused leaves no key.
+/// 2. A duplicate is acknowledged when its original is safe, never before. What is to outlive the process is no duplicate
+///    of what is not: it goes through, and stands for the key from then on.
+/// 3. A message that a queue has refused leaves no key, but what stood for it before.
 extension Shard {
     /// A message has come to a window; its reference is the window's.
     func deduplicate(_ slot: UInt32, _ flags: QueueEntry.Flags, at station: Station) -> UniqueOutcome {
@@ -93,7 +106,8 @@ extension Shard {
         // The window is asked for messages with a key only.
         guard let key = DeduplicationArguments.key(entries, arguments) else { return .done(isRejected: false) }
         let isPersistent = self.log.isOn && flags.contains(.persistent)
-        if let entry = self.windows.byStation[station.number]?.entry(of: key, now: now) {
+        let known = self.windows.byStation[station.number]?.entry(of: key, now: now)
+        if let entry = known, entry.isPersistent || !isPersistent {
             if entry.ticket != 0 { return .later(ticket: entry.ticket) }
             return isPersistent || entry.isLogged ? .logged(isRejected: false) : .done(isRejected: false)
         }
@@ -104,7 +118,8 @@ extension Shard {
             key: key,
             deadline: deadline,
             isLogged: isLogged,
-            isPersistent: isPersistent
+            isPersistent: isPersistent,
+            former: known
         )
         let ticket = self.windows.takeTicket()
         let outcome: InternalPublishOutcome
@@ -162,6 +177,7 @@ extension Shard {
                 pending.key,
                 deadline: pending.deadline,
                 isLogged: pending.isLogged,
+                isPersistent: pending.isPersistent,
                 ticket: ticket,
                 now: now,
                 most: most
@@ -173,8 +189,10 @@ extension Shard {
     func uniqueArrived(_ ticket: UInt64, isRejected: Bool) {
         guard let pending = self.windows.pending.removeValue(forKey: ticket) else { return }
         if let (host, exchange) = self.topology.exchange(at: pending.station) {
+            let successor = self.windows.byStation[pending.station.number]?.ticket(of: pending.key) ?? 0
+            self.windows.pending[successor]?.formerArrived(ticket, isRejected: isRejected)
             self.windows.change(pending.station.number, exchange.definition.arguments) {
-                $0.settle(pending.key, ticket: ticket, isRejected: isRejected)
+                $0.settle(pending.key, ticket: ticket, isRejected: isRejected, former: pending.former)
             }
             if !isRejected, pending.isLogged {
                 self.logKey(pending.key, pending.deadline, host.name, exchange.name)

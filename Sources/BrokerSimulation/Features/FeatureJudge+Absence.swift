@@ -107,6 +107,7 @@ extension FeatureJudge {
         guard let key = message.uniqueKey else { return false }
         return self.messages.contains { other in
             guard other.uniqueKey == key, other !== message, other.sentClock < message.handledClock,
+                self.mayBeOriginal(other, of: message),
                 let twin = other.copies[copy.path]
             else { return false }
             // It has been there, or is gone for a reason of its own.
@@ -118,6 +119,11 @@ extension FeatureJudge {
             guard twin.isCertain else { return other.verdict != .refused }
             return self.absence(of: twin, countsDuplicates: false) != nil
         }
+    }
+
+    /// What is to outlive a crash is no duplicate of what is not.
+    func mayBeOriginal(_ other: FeatureMessage, of message: FeatureMessage) -> Bool {
+        other.isPersistent || !message.isPersistent || !self.isDurable
     }
 
     // MARK: Deaths

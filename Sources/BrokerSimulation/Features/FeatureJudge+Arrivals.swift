@@ -245,7 +245,7 @@ extension FeatureJudge {
         guard let key = message.uniqueKey, copy.isRoot else { return }
         let first = self.messages.first {
             $0.uniqueKey == key && $0 !== message && $0.handledClock < message.sentClock && $0.verdict == .accepted
-                && ($0.isPersistent || $0.crashes == 0)
+                && ($0.isPersistent || $0.crashes == 0) && self.mayBeOriginal($0, of: message)
                 // Not a duplicate itself, perhaps of one that is not persistent.
                 && ($0.copies[copy.path]?.seenCount ?? 0) > 0
         }

@@ -30,6 +30,8 @@ final class FeatureJudge {
     var resolvedClocks: [Int] = []
     /// Nothing that waits for room has to wait any more.
     var isEnding = false
+    /// The broker has a log, and so persistent messages outlive it.
+    var isDurable = true
     /// The broker stops and says so to everybody.
     var isStopping = false
     /// Channels that have ended since nothing moved: messages sent later may still have been on their way to them.

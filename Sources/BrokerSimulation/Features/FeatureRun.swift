@@ -36,6 +36,7 @@ package final class FeatureRun: FaultyRun {
         self.plan = SimulationPlan(self.random)
         self.features = FeaturePlan(self.random)
         self.judge = FeatureJudge(self.features.queues)
+        self.judge.isDurable = self.plan.isDurable
         // Until the first start.
         self.broker = SimulatedBroker(shardCount: self.plan.shardCount, seed: seed)
         self.observer = FeatureClient(

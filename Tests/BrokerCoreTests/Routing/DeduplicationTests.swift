@@ -11,19 +11,20 @@ import Testing
         _ text: String,
         _ headers: [(ShortString, FieldValue)],
         mandatory: Bool = false,
-        key: ShortString = "k"
+        key: ShortString = "k",
+        persistent: Bool = true
     ) {
         client.publish(
             exchange: "once",
             routingKey: key,
             mandatory: mandatory,
-            properties: BasicProperties(headers: FieldTable(headers), deliveryMode: 2),
+            properties: BasicProperties(headers: FieldTable(headers), deliveryMode: persistent ? 2 : 1),
             body: Array(text.utf8)
         )
     }
 
-    private func publish(_ client: SimulatedClient, _ text: String, _ value: FieldValue) {
-        self.publish(client, text, [("x-deduplication-header", value)])
+    private func publish(_ client: SimulatedClient, _ text: String, _ value: FieldValue, persistent: Bool = true) {
+        self.publish(client, text, [("x-deduplication-header", value)], persistent: persistent)
     }
 
     /// Two queues, so that with two shards one lives on each.
@@ -112,6 +113,42 @@ import Testing
         self.publish(client, "2", .text("2"))
         #expect(client.receive().lines == ["1 ack 3"])
         #expect(self.drainBoth(broker) == [["2"], ["2"]])
+    }
+
+    @Test(arguments: [(1, 1), (2, 1), (1, 2), (2, 2)])
+    func whatIsToLastIsNoDuplicateOfWhatIsNot(shards: Int, after: Int) throws {
+        let broker = RestartTests.broker(shards)
+        let client = self.open(broker, shard: shards - 1)
+        self.publish(client, "transient", .text("1"), persistent: false)
+        self.publish(client, "transient again", .text("1"), persistent: false)
+        self.publish(client, "persistent", .text("1"))
+        self.publish(client, "persistent again", .text("1"))
+        self.publish(client, "transient at last", .text("1"), persistent: false)
+        #expect(client.receive().lines.last == "1 ack 5 multiple")
+        let next = try RestartTests.restarted(broker, shards: after)
+        let retry = self.open(next)
+        self.publish(retry, "after the crash", .text("1"))
+        retry.receive()
+        #expect(self.drainBoth(next) == [["persistent"], ["persistent"]])
+        #expect(self.drainBoth(broker) == [["transient", "persistent"], ["transient", "persistent"]])
+    }
+
+    /// A refused message that was to last leaves the key to the one before, whether that was still under way or not.
+    @Test(arguments: [(1, true), (1, false), (2, true), (2, false)])
+    func whatARefusedMessageWasToReplaceStands(shards: Int, isUnderWay: Bool) {
+        let broker = RestartTests.broker(shards)
+        let client = self.open(broker, queue: ["x-max-length": .int32(1), "x-overflow": .text("reject-publish")])
+        self.publish(client, "transient", .text("1"), persistent: false)
+        if !isUnderWay { #expect(client.receive().lines == ["1 ack 1"]) }
+        self.publish(client, "persistent", .text("1"))
+        #expect(client.receive().lines.contains("1 nack 2"))
+        #expect(self.drainBoth(broker) == [["transient"], ["transient"]])
+        self.publish(client, "transient again", .text("1"), persistent: false)
+        #expect(client.receive().lines == ["1 ack 3"])
+        #expect(self.drainBoth(broker) == [[], []])
+        self.publish(client, "persistent again", .text("1"))
+        #expect(client.receive().lines == ["1 ack 4"])
+        #expect(self.drainBoth(broker) == [["persistent again"], ["persistent again"]])
     }
 
     @Test(arguments: [1, 2])

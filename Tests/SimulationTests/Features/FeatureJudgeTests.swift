@@ -230,6 +230,21 @@ import Testing
         #expect(script.failure == "r: m1 of f0 comes back, but was a duplicate")
     }
 
+    @Test func whatIsToLastIsNoDuplicateOfWhatIsNot() {
+        for isSeen in [true, false] {
+            let script = FeatureScript()
+            let first = script.publish {
+                $0.uniqueKey = 1
+                $0.isPersistent = false
+            }
+            script.get(first)
+            let second = script.publish { $0.uniqueKey = 1 }
+            if isSeen { script.get(second) }
+            script.look()
+            #expect((script.failure == nil) == isSeen)
+        }
+    }
+
     @Test func aRetryWaits() {
         let script = FeatureScript(Self.settings { $0.retry = FeatureQueue.Retry(min: 50, max: 100) })
         let message = script.publish()
