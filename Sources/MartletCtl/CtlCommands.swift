@@ -174,14 +174,14 @@ enum CtlCommands {
     private static let delays = [
         CtlCommand(
             "list_delayed_messages",
-            "Lists messages that wait for their time (x-delay, x-deliver-at), those whose time comes first",
+            "Lists messages that wait for their time (x-delay, x-deliver-at, a queue's delay header, a retry)",
             options: [
                 onVirtualHost,
                 CtlOption("limit", value: "limit", isNumber: true, help: "rows at most, up to 10000 (default: 1000)"),
             ],
             list: CtlList(
                 ["id", "exchange", "routing_key", "due", "persistent", "message_bytes"],
-                others: []
+                others: ["queue"]
             ),
             banner: { ["Listing delayed messages for vhost \($0.virtualHost) ..."] },
             members: { invocation throws(CtlFailure) in
@@ -191,20 +191,22 @@ enum CtlCommands {
         CtlCommand(
             "cancel_delayed_message",
             "Drops a message that waits for its time",
+            options: [onVirtualHost],
             arguments: [CtlArgument("id", "as list_delayed_messages shows it")],
             banner: { ["Cancelling delayed message \($0.arguments[0]) ..."] },
-            members: { invocation throws(CtlFailure) in [.init("id", try invocation.natural(0))] }
+            members: { invocation throws(CtlFailure) in try Self.delayed(invocation) }
         ),
         CtlCommand(
             "reschedule_delayed_message",
             "Gives a message that waits another time",
+            options: [onVirtualHost],
             arguments: [
                 CtlArgument("id", "as list_delayed_messages shows it"),
                 CtlArgument("delay", "milliseconds from now on, as in x-delay; 0 delivers it at once"),
             ],
             banner: { ["Rescheduling delayed message \($0.arguments[0]) to \($0.arguments[1]) ms from now ..."] },
             members: { invocation throws(CtlFailure) in
-                [.init("id", try invocation.natural(0)), .init("delay", try invocation.natural(1))]
+                try Self.delayed(invocation) + [.init("delay", try invocation.natural(1))]
             }
         ),
     ]
@@ -271,6 +273,16 @@ enum CtlCommands {
             }
         )
     ]
+
+    /// A message that waits: a number, and behind `@` the queue it waits in.
+    private static func delayed(_ invocation: CtlInvocation) throws(CtlFailure) -> [JSONValue.Member] {
+        let word = invocation.arguments[0]
+        guard let mark = word.firstIndex(of: "@") else { return [.init("id", try invocation.natural(0))] }
+        guard let number = Int64(word[..<mark]), number >= 0 else {
+            throw CtlFailure(.usage, "the id of a message in a queue is <number>@<queue>, not \(word)")
+        }
+        return [.init("id", .integer(number)), .init("queue", .string(String(word[word.index(after: mark)...])))]
+    }
 
     private static func question(_ invocation: CtlInvocation) throws(CtlFailure) -> [JSONValue.Member] {
         var members: [JSONValue.Member] = [

@@ -51,8 +51,26 @@ import Testing
         #expect(
             try self.invocation(["list_delayed_messages", "--limit", "5", "-p", "v"]).request["limit"]?.integer == 5
         )
-        for words in [["cancel_delayed_message", "x"], ["cancel_delayed_message", "--", "-1"]] {
+        #expect(
+            try self.invocation(["cancel_delayed_message", "-p", "v", "7@a@b"]).request.line
+                == #"{"version":1,"command":"cancel_delayed_message","vhost":"v","id":7,"queue":"a@b"}"#
+        )
+        for words in [
+            ["cancel_delayed_message", "x"], ["cancel_delayed_message", "--", "-1"], ["cancel_delayed_message", "@q"],
+        ] {
             #expect(throws: CtlFailure.self) { try self.invocation(words).request }
+        }
+    }
+
+    @Test func anAlterationIsAnObject() throws {
+        #expect(
+            try self.invocation(["alter_queue", "-p", "v", "q", #"{"x-max-priority": 5, "x-max-length": null}"#])
+                .request.line
+                == #"{"version":1,"command":"alter_queue","vhost":"v","name":"q","#
+                + #""arguments":{"x-max-priority":5,"x-max-length":null}}"#
+        )
+        for arguments in ["[]", "{", "", "5"] {
+            #expect(throws: CtlFailure.self) { try self.invocation(["alter_queue", "q", arguments]).request }
         }
     }
 

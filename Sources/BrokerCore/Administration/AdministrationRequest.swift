@@ -22,12 +22,12 @@ public enum AdministrationRequest: Sendable {
     case listVirtualHosts
     /// Copies of a virtual host's messages go to `amq.rabbitmq.trace`, or no longer; a restart ends it.
     case setTracing(virtualHost: String, isOn: Bool)
-    /// The messages of a virtual host that wait for their time, those whose time comes first.
+    /// The messages of a virtual host that wait for their time, in queues too, those whose time comes first.
     case listDelayedMessages(virtualHost: String, limit: Int)
-    /// A message that waits is dropped.
-    case cancelDelayedMessage(id: UInt64)
-    /// A message that waits gets another time.
-    case rescheduleDelayedMessage(id: UInt64, dueEpochMilliseconds: UInt64)
+    /// A message that waits, perhaps in a queue, is dropped.
+    case cancelDelayedMessage(id: UInt64, in: QueueName? = nil)
+    /// A message that waits, perhaps in a queue, gets another time.
+    case rescheduleDelayedMessage(id: UInt64, dueEpochMilliseconds: UInt64, in: QueueName? = nil)
     /// What would become of a publish, and why; see ``RouteExplanation``.
     case explain(RouteQuestion)
     /// The last messages of a virtual host, or of all, that no queue got, the newest first.
@@ -42,6 +42,20 @@ public enum AdministrationRequest: Sendable {
             .listUnroutable:
             .everyShard
         }
+    }
+}
+
+/// A queue that is meant.
+public struct QueueName: Sendable, Hashable {
+    /// Its virtual host.
+    public var virtualHost: String
+    /// Its name there.
+    public var name: String
+
+    /// Means a queue.
+    public init(virtualHost: String, name: String) {
+        self.virtualHost = virtualHost
+        self.name = name
     }
 }
 

@@ -55,7 +55,7 @@ extension AdministrationRequest {
             guard case .delayedMessages(let some) = answer else { return nil }
             messages += some
         }
-        messages.sort { ($0.dueEpochMilliseconds, $0.id) < ($1.dueEpochMilliseconds, $1.id) }
+        messages.sort { $0.isBefore($1) }
         return .delayedMessages(Array(messages.prefix(max(limit, 0))))
     }
 }

@@ -53,9 +53,13 @@ extension Shard {
             let all = self.unroutable.publishes(shard: Int(self.index), limit: ShardLimits.unroutablePublishes)
             let wanted = all.filter { name == nil || $0.question.virtualHost == name }
             return .unroutable(Array(wanted.prefix(max(limit, 0))))
-        case .cancelDelayedMessage(let id):
+        case .cancelDelayedMessage(let id, .some(let name)):
+            return try self.changeWithheld(ticket, name) { self.cancelWithheld($0, id) }
+        case .rescheduleDelayedMessage(let id, let deadline, .some(let name)):
+            return try self.changeWithheld(ticket, name) { self.rescheduleWithheld($0, id, deadline) }
+        case .cancelDelayedMessage(let id, nil):
             return try self.changeDelay(ticket) { self.cancelDelayedMessage(id: id) }
-        case .rescheduleDelayedMessage(let id, let deadline):
+        case .rescheduleDelayedMessage(let id, let deadline, nil):
             return try self.changeDelay(ticket) {
                 self.rescheduleDelayedMessage(id: id, toEpochMilliseconds: deadline)
             }
@@ -185,6 +189,25 @@ extension Shard {
         guard change() else { throw .notFound("Delayed message does not exist") }
         guard self.log.isOn, !self.delays.unlogged.isEmpty else { return .done }
         self.flushDelays()
+        self.waitToAnswer(ticket)
+        return nil
+    }
+
+    /// Changes a message that waits in a queue; the answer comes when the log has the change.
+    ///
+    /// `change` returns whether the log has to have it; nil when there is no such message.
+    private func changeWithheld(
+        _ ticket: UInt64,
+        _ name: QueueName,
+        _ change: (UnsafeMutablePointer<QueueState>) -> Bool?
+    ) throws(AdministrationFailure) -> AdministrationAnswer? {
+        let host = try self.virtualHost(name.virtualHost)
+        let info = ShortString(Array(name.name.utf8)).flatMap { host.queue(named: $0) }
+        guard let info, info.address.shard == self.index, let queue = self.queue(info.address),
+            let isLogged = change(queue)
+        else { throw .notFound("Delayed message does not exist") }
+        guard isLogged else { return .done }
+        self.flushLog()
         self.waitToAnswer(ticket)
         return nil
     }

@@ -163,8 +163,15 @@ extension Shard {
     /// Lists messages that wait; nil when the disk must be asked for some of their names first.
     func listDelayed(_ ticket: UInt64, _ virtualHost: String, limit: Int) -> AdministrationAnswer? {
         let list = DelayListing(ticket: ticket)
-        list.rows = self.delayedMessages(virtualHost: virtualHost, limit: limit) { row, slot in
-            if !self.store.isLost(slot), let place = self.glance(slot, isDelayed: true) {
+        var onDisk: [Int: UInt32] = [:]
+        let waiting = self.delayedMessages(virtualHost: virtualHost, limit: limit) { onDisk[$0] = $1 }
+        var rows = waiting.enumerated().map { (info: $0.element, onDisk: onDisk[$0.offset]) }
+        rows += self.withheldMessages(virtualHost: virtualHost, limit: limit)
+        rows.sort { $0.info.isBefore($1.info) }
+        list.rows = rows.prefix(max(limit, 0)).map(\.info)
+        for (row, (info, slot)) in rows.prefix(list.rows.count).enumerated() {
+            guard let slot, !self.store.isLost(slot) else { continue }
+            if let place = self.glance(slot, isDelayed: info.queue == nil) {
                 list.names.add(row, place)
             }
         }
@@ -184,6 +191,9 @@ extension Shard {
         list.names.answer(read) { row, view in
             guard let view else { return }
             list.rows[row].routingKey = String(decoding: view.routingKey, as: UTF8.self)
+            if list.rows[row].queue != nil {
+                list.rows[row].exchange = String(decoding: view.exchange, as: UTF8.self)
+            }
         }
         if !self.readOn(list) {
             self.effects.append(.answer(list.ticket, .delayedMessages(list.rows)))

@@ -148,7 +148,7 @@ extension Shard {
     }
 
     /// Has the shard look at the queue when its first message is due, unless it does so before.
-    private func scheduleRetries(
+    func scheduleRetries(
         _ queue: UnsafeMutablePointer<QueueState>,
         _ withheld: UnsafeMutablePointer<WithheldMessages>
     ) {

@@ -28,7 +28,7 @@ extension Shard {
     }
 
     /// Whether the log has messages with such flags of a queue.
-    private func isDurable(_ queue: UnsafeMutablePointer<QueueState>, _ flags: QueueEntry.Flags) -> Bool {
+    func isDurable(_ queue: UnsafeMutablePointer<QueueState>, _ flags: QueueEntry.Flags) -> Bool {
         queue.pointee.isLogged && flags.contains(.persistent)
     }
 

@@ -38,12 +38,31 @@ struct WithheldMessages: ~Copyable {
     mutating func insert(_ element: Element) {
         self.heap.append(element)
         self.memory?.add(MemoryLayout<Element>.stride)
-        var child = self.heap.count - 1
+        self.rise(self.heap.count - 1)
+    }
+
+    private mutating func rise(_ index: Int) {
+        var child = index
         while child > 0 {
             let parent = (child - 1) / 2
             guard self.heap[child].isBefore(self.heap[parent]) else { return }
             self.heap.swapAt(child, parent)
             child = parent
+        }
+    }
+
+    private mutating func sink(_ index: Int) {
+        var parent = index
+        while true {
+            var smallest = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < self.heap.count {
+                if self.heap[child].isBefore(self.heap[smallest]) {
+                    smallest = child
+                }
+            }
+            guard smallest != parent else { return }
+            self.heap.swapAt(parent, smallest)
+            parent = smallest
         }
     }
 
@@ -55,25 +74,50 @@ struct WithheldMessages: ~Copyable {
 
     /// Removes the first message.
     mutating func popFirst() -> Element? {
-        guard let first = self.heap.first, let last = self.heap.popLast() else { return nil }
+        self.heap.isEmpty ? nil : self.remove(at: 0)
+    }
+
+    /// Removes the message of a place; nil when it is not here.
+    ///
+    /// Looks through all of them.
+    mutating func remove(_ sequence: UInt64) -> Element? {
+        self.heap.firstIndex { $0.sequence == sequence }.map { self.remove(at: $0) }
+    }
+
+    private mutating func remove(at index: Int) -> Element {
+        let element = self.heap[index]
+        let last = self.heap.removeLast()
         self.memory?.remove(MemoryLayout<Element>.stride)
-        guard !self.heap.isEmpty else {
+        if self.heap.isEmpty {
             // What a storm of failures took is not kept.
             self.heap = []
-            return first
+        } else if index < self.heap.count {
+            self.heap[index] = last
+            self.sink(index)
+            self.rise(index)
         }
-        self.heap[0] = last
-        var parent = 0
-        while true {
-            var smallest = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < self.heap.count {
-                if self.heap[child].isBefore(self.heap[smallest]) {
-                    smallest = child
+        return element
+    }
+
+    /// Hands over messages, soonest first, until `body` has enough; costs no more than what it hands over.
+    func forEachInOrder(_ body: (Element) -> Bool) {
+        // Candidates, the next one last: whatever comes first is at the top of what is left.
+        var next = self.heap.isEmpty ? [] : [0]
+        while let index = next.popLast() {
+            guard body(self.heap[index]) else { return }
+            for child in [2 * index + 1, 2 * index + 2] where child < self.heap.count {
+                var low = 0
+                var high = next.count
+                while low < high {
+                    let middle = (low + high) / 2
+                    if self.heap[child].isBefore(self.heap[next[middle]]) {
+                        low = middle + 1
+                    } else {
+                        high = middle
+                    }
                 }
+                next.insert(child, at: low)
             }
-            guard smallest != parent else { return first }
-            self.heap.swapAt(parent, smallest)
-            parent = smallest
         }
     }
 

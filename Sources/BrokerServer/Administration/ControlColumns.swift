@@ -71,7 +71,11 @@ enum ControlColumns {
     ]
 
     static let delayedMessages: [ControlColumn<DelayedMessageInfo>] = [
-        .init("id") { .integer(Int64(clamping: $0.id)) },
+        // As the commands that change one want it.
+        .init("id") { row in
+            row.queue.map { .string("\(row.id)@\($0)") } ?? .integer(Int64(clamping: row.id))
+        },
+        .init("queue") { .string($0.queue ?? "") },
         .init("exchange") { .string($0.exchange) },
         .init("routing_key") { .string($0.routingKey) },
         // Milliseconds since 1970.

@@ -54,9 +54,13 @@ struct ControlRequest {
             )
         case "trace_on": .setTracing(virtualHost: try self.text("vhost"), isOn: true)
         case "trace_off": .setTracing(virtualHost: try self.text("vhost"), isOn: false)
-        case "cancel_delayed_message": .cancelDelayedMessage(id: try self.number("id"))
+        case "cancel_delayed_message": .cancelDelayedMessage(id: try self.number("id"), in: try self.queue())
         case "reschedule_delayed_message":
-            .rescheduleDelayedMessage(id: try self.number("id"), dueEpochMilliseconds: try self.due())
+            .rescheduleDelayedMessage(
+                id: try self.number("id"),
+                dueEpochMilliseconds: try self.due(),
+                in: try self.queue()
+            )
         default: nil
         }
     }
@@ -149,6 +153,12 @@ struct ControlRequest {
             priority: priority,
             definition: table
         )
+    }
+
+    /// The queue that a message waits in, if it does.
+    private func queue() throws(ControlRefusal) -> QueueName? {
+        guard self.members["queue"] != nil else { return nil }
+        return QueueName(virtualHost: try self.text("vhost"), name: try self.text("queue"))
     }
 
     /// Arguments of a queue.
