@@ -10,6 +10,10 @@ final class SimulatedPager {
     var isFull = false
     /// Nothing is found while this is set.
     var isDamaged = false
+    /// So many reads of scratch files, and then no more, are refused.
+    var refusals = 0
+    /// Reads that shards have asked for.
+    private(set) var readCount = 0
     /// Writes to scratch files so far.
     private(set) var writeCount = 0
 
@@ -52,11 +56,18 @@ final class SimulatedPager {
     }
 
     private func read(_ read: PageRead, _ index: Int, _ log: LogReader?) {
+        self.readCount += 1
         guard !self.isDamaged else { return }
         var inLog: [Int] = []
+        let isRefused = self.refusals > 0 && read.wanted.contains { $0.isScratch }
+        if isRefused { self.refusals -= 1 }
         for (number, wanted) in read.wanted.enumerated() {
             guard wanted.isScratch else {
                 inLog.append(number)
+                continue
+            }
+            if isRefused {
+                read.missed(number, PageMiss(.refused, "cannot read scratch-\(index)-0: Input/output error"))
                 continue
             }
             guard let payload = self.scratch[index]?[wanted.position] else { continue }
@@ -66,6 +77,14 @@ final class SimulatedPager {
         }
         guard let log, !inLog.isEmpty else { return }
         let places = inLog.map { RecordPlace(position: read.wanted[$0].position, size: read.wanted[$0].size) }
-        read.problem = log.read(places, allocate: read.allocate) { read.found(inLog[$0], $1) }?.description
+        for problem in log.read(places, allocate: read.allocate, found: { read.found(inLog[$0], $1) }) {
+            let reason: PageMiss.Reason =
+                switch problem.reason {
+                case .damaged: .damaged
+                case .refused: .refused
+                case .shortage: .shortage
+                }
+            for record in problem.records { read.missed(inLog[record], PageMiss(reason, problem.description)) }
+        }
     }
 }

@@ -315,6 +315,8 @@ extension Shard {
             self.expiryTimerFired(queue)
         case .lease(let queue):
             self.leaseTimerFired(queue)
+        case .pageIn:
+            self.retryReads()
         case .pageOut:
             // At the end of this turn.
             break

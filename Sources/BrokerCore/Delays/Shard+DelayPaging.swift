@@ -30,7 +30,7 @@ extension Shard {
         while let next = due.first, !self.store.isResident(next.slot) {
             guard self.store.isLost(next.slot) else {
                 self.delays.isStalled = true
-                self.loadDelays()
+                if !self.paging.refused.contains(next.slot) { self.loadDelays() }
                 return due.prefix(0)
             }
             // Damaged on disk: it is gone. The log is not told, for a start may be able to read it.

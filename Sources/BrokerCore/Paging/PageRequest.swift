@@ -26,6 +26,8 @@ public final class PageRead: @unchecked Sendable {
         var isDelayed = false
         /// The payload, once it is read and its checksum is right.
         fileprivate(set) var payload: UnsafeRawBufferPointer?
+        /// Why there is none.
+        fileprivate(set) var miss: PageMiss?
     }
 
     /// The records, in the order in which they are needed; those of one kind mostly ascend.
@@ -55,11 +57,12 @@ public final class PageRead: @unchecked Sendable {
         }
     }
     private var buffers: [UnsafeMutableRawPointer] = []
-    /// Which file is damaged, and where; nil if nothing is.
-    public var problem: String?
+    /// How often the disk has refused these records.
+    let refusals: Int
 
-    init(for reason: Reason) {
+    init(for reason: Reason, refusals: Int = 0) {
         self.reason = reason
+        self.refusals = refusals
     }
 
     deinit {
@@ -75,12 +78,37 @@ public final class PageRead: @unchecked Sendable {
         return UnsafeMutableRawBufferPointer(start: buffer, count: octets)
     }
 
-    /// Whether the payload of a record is here.
-    public func isFound(_ index: Int) -> Bool { self.wanted[index].payload != nil }
-
     /// The payload of a record is here, whole and undamaged, in memory that this has allocated.
     public func found(_ index: Int, _ payload: UnsafeRawBufferPointer) {
         self.wanted[index].payload = payload
+    }
+
+    /// A record could not be read, unless it is found all the same.
+    public func missed(_ index: Int, _ miss: PageMiss) {
+        self.wanted[index].miss = miss
+    }
+}
+
+/// Why a record could not be read.
+public struct PageMiss: Sendable {
+    /// What can be done about it.
+    public enum Reason: Sendable {
+        /// Nothing: it is not there any more, or not whole.
+        case damaged
+        /// The disk has refused: it may be another time.
+        case refused
+        /// The disk was not asked, for want of something that comes and goes.
+        case shortage
+    }
+
+    let reason: Reason
+    /// In words, with the file and the place in it.
+    let text: String
+
+    /// A reason, for the shard and in words.
+    public init(_ reason: Reason, _ text: String) {
+        self.reason = reason
+        self.text = text
     }
 }
 
@@ -141,6 +169,11 @@ struct PagingState {
     var orphanCount = 0
     /// Grants of consumers whose next message is on disk.
     var grants: [Grant] = []
+    /// Reads that the disk has refused and when they are tried again, in the order in which it did.
+    var retries: [(due: BrokerInstant, read: PageRead)] = []
+    /// Messages that they ask for: who needs one of these next asks for nothing else, for what does not stay in memory
+    /// would be read for ever.
+    var refused: Set<UInt32> = []
     /// Reads under way to tell the log again what is live.
     var snapshotReads = 0
 }

@@ -20,14 +20,15 @@ extension Shard {
             self.drop(queue, self.takeNext(queue))
             return true
         }
-        self.awaitDisk(queue)
+        self.awaitDisk(queue, for: queue.pointee.nextEntry.slot)
         return false
     }
 
-    /// Nothing of a queue is delivered until the disk has answered.
-    func awaitDisk(_ queue: UnsafeMutablePointer<QueueState>) {
+    /// Nothing of a queue is delivered until the disk has given a message.
+    func awaitDisk(_ queue: UnsafeMutablePointer<QueueState>, for slot: UInt32) {
         guard !queue.pointee.isStalled else { return }
         self.noteStalled(queue)
+        guard !self.paging.refused.contains(slot) else { return }
         self.load(queue)
     }
 
@@ -53,6 +54,7 @@ extension Shard {
     @inline(never)
     func loadDeaths() {
         self.paging.areDeathsAwaited = true
+        if let next = self.deaths.first, self.paging.refused.contains(next.entry.slot) { return }
         let read = PageRead(for: .deaths)
         for death in self.deaths.prefix(ShardLimits.pageReadMessages) {
             self.want(death.entry.slot, read)
@@ -153,19 +155,12 @@ extension Shard {
     /// Messages were read, or could not be.
     public func pageLoaded(_ read: PageRead, now: BrokerInstant) {
         self.now = now
-        let lost = read.isToStay ? self.takeBack(read) : 0
-        if lost > 0 {
-            self.log(
-                .error,
-                "default",
-                "\(lost) messages of \(self.name(of: read)) are damaged on disk and not delivered: "
-                    + (read.problem ?? "not there")
-            )
-        }
+        // What is tried again counts on.
+        let isOver = read.isToStay ? self.takeBack(read) : true
         switch read.reason {
         case .queue(let address):
             if let queue = self.queue(address) {
-                queue.pointee.extra.loads -= 1
+                queue.pointee.extra.loads -= isOver ? 1 : 0
                 if !queue.pointee.isStalled && !queue.pointee.rotation.isEmpty {
                     self.load(queue)
                 }
@@ -173,12 +168,12 @@ extension Shard {
         case .deaths:
             break
         case .delays:
-            self.delays.loads -= 1
+            self.delays.loads -= isOver ? 1 : 0
             self.resumeDelays()
         case .delayList(let list):
             self.fill(list, read)
         case .snapshot:
-            self.paging.snapshotReads -= 1
+            self.paging.snapshotReads -= isOver ? 1 : 0
             // At once: what was read may have to leave memory again at the end of the turn.
             _ = self.continueSnapshot()
         }
@@ -201,36 +196,9 @@ extension Shard {
         }
     }
 
-    /// Puts what was read back into memory; returns how many messages could not be read.
-    private func takeBack(_ read: PageRead) -> Int {
-        var lost = 0
-        for wanted in read.wanted {
-            // Released meanwhile? References change a word, too; its place does not.
-            guard let word = self.store.paged(wanted.slot), word.isLoading, !self.store.isLost(wanted.slot),
-                word.isScratch == wanted.isScratch, self.store.position(word) == wanted.position
-            else { continue }
-            self.store.setLoading(wanted.slot, false)
-            if let payload = wanted.payload, let view = Self.message(in: payload, wanted),
-                view.bodySize == self.store.bodySize(wanted.slot, word)
-            {
-                self.store.revive(wanted.slot, view)
-            } else {
-                self.store.lose(wanted.slot)
-                lost += 1
-            }
-        }
-        return lost
-    }
-
     static func message(in payload: UnsafeRawBufferPointer, _ wanted: PageRead.Wanted) -> MessageView? {
         if wanted.isScratch { return PagedRecord.view(of: payload) }
         return wanted.isDelayed ? DelayedRecord.view(of: payload) : (try? PublishRecord(payload))?.view
-    }
-
-    private func name(of read: PageRead) -> String {
-        if case .delays = read.reason { return "those that wait for their time" }
-        guard case .queue(let address) = read.reason, let queue = self.queue(address) else { return "a queue" }
-        return "queue '\(queue.pointee.info.name)'"
     }
 
     /// Whatever was loaded, other queues may have waited for it, too.

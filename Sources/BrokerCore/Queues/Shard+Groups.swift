@@ -85,7 +85,7 @@ extension Shard {
         while budget > 0, let next = queue.pointee.nextUnseen {
             let isLost = self.store.isLost(next.slot)
             guard isLost || self.store.isResident(next.slot) else {
-                self.awaitDisk(queue)
+                self.awaitDisk(queue, for: next.slot)
                 return nil
             }
             guard let delivery = queue.pointee.takeUnseen() else { return nil }

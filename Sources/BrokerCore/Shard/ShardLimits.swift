@@ -101,6 +101,10 @@ enum ShardLimits {
     static let scratchPauseMilliseconds: UInt64 = 1000
     /// Octets of messages that are read from disk at once.
     static let pageReadBytes = 512 * 1024
+    /// How often a read that the disk refuses is tried again before its messages are given up.
+    static let pageReadRetries = 6
+    /// Time until a refused read is tried again; each further time twice as long.
+    static let pageReadRetryMilliseconds: UInt64 = 100
     /// Messages that are read from disk at once.
     static let pageReadMessages = 8192
     /// Messages looked at in one turn when the log is told again.

@@ -14,6 +14,8 @@ enum ShardTimer {
     case expiry(QueueAddress)
     /// Look whether a queue is still used.
     case lease(QueueAddress)
+    /// Messages may be read that could not be.
+    case pageIn
     /// Messages may be written to a scratch file again.
     case pageOut
     /// Try once more to hand on dead messages of a queue.

@@ -45,7 +45,7 @@ final class Pager: Sendable {
         switch request {
         case .read(let read):
             self.worker.submit(isRead: true) {
-                guard self.carryOut(read, shard) else { return }
+                self.carryOut(read, shard)
                 self.answer(shard, .loaded(read))
             }
         case .write(let write):
@@ -68,34 +68,21 @@ final class Pager: Sendable {
         self.worker.stop()
     }
 
-    /// Reads what is wanted; returns false when the thread is to end instead.
-    ///
-    /// Without a descriptor or memory for that it is tried again until there is: what the disk was not asked for is not lost.
-    private func carryOut(_ read: PageRead, _ shard: Int) -> Bool {
-        var hasWarned = false
-        while let shortage = self.readOnce(read, shard) {
-            if !hasWarned { self.logger.warning("messages on disk wait, they cannot be read now: \(shortage)") }
-            hasWarned = true
-            guard self.worker.pause(milliseconds: ServerLimits.readRetryMilliseconds) else { return false }
-        }
-        return true
-    }
-
-    /// Reads what is wanted and not there yet; returns the shortage that kept something from being read.
-    private func readOnce(_ read: PageRead, _ shard: Int) -> ReadProblem? {
+    /// Reads what is wanted, once: the shard tries again what the disk has refused.
+    private func carryOut(_ read: PageRead, _ shard: Int) {
         for isScratch in [false, true] {
-            let numbers = read.wanted.indices.filter { read.wanted[$0].isScratch == isScratch && !read.isFound($0) }
+            let numbers = read.wanted.indices.filter { read.wanted[$0].isScratch == isScratch }
             guard !numbers.isEmpty else { continue }
             let places = numbers.map { RecordPlace(position: read.wanted[$0].position, size: read.wanted[$0].size) }
             let found = { (index: Int, payload: UnsafeRawBufferPointer) in read.found(numbers[index], payload) }
-            let problem =
+            let problems =
                 isScratch
                 ? self.scratch[shard].read(places, allocate: read.allocate, found: found)
                 : self.log.read(places, allocate: read.allocate, found: found)
-            if let problem, problem.isShortage { return problem }
-            read.problem = read.problem ?? problem?.description
+            for problem in problems {
+                for record in problem.records { read.missed(numbers[record], PageMiss(problem)) }
+            }
         }
-        return nil
     }
 
     /// Writes; returns why it failed, if it did.
@@ -110,5 +97,18 @@ final class Pager: Sendable {
         } catch {
             return "\(error)"
         }
+    }
+}
+
+extension PageMiss {
+    /// What a shard can do about it.
+    fileprivate init(_ problem: ReadProblem) {
+        let reason: Reason =
+            switch problem.reason {
+            case .damaged: .damaged
+            case .refused: .refused
+            case .shortage: .shortage
+            }
+        self.init(reason, problem.description)
     }
 }

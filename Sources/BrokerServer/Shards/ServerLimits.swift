@@ -22,8 +22,6 @@ enum ServerLimits {
     /// Octets of the commit log, besides twice those of live messages, above which live messages of the oldest files are
     /// told again.
     static let trimmedSlackBytes: UInt64 = 256 << 20
-    /// How long reading messages back from disk waits before it is tried again.
-    static let readRetryMilliseconds: UInt64 = 100
     /// How often it is asked whether it is time, besides after commits.
     static let trimMilliseconds: Int64 = 500
 

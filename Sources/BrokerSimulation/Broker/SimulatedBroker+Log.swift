@@ -168,6 +168,10 @@ extension SimulatedBroker {
                 between()
             }
             self.run()
+            if let trim = self.trim, case .telling = trim.phase, !self.canStepTrim, !self.hasEvents {
+                // A read that the disk has refused is tried again later.
+                self.advance(milliseconds: 100)
+            }
         }
         self.run()
     }

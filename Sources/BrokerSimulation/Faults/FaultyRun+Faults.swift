@@ -69,11 +69,8 @@ extension FaultyRun {
             log.step()
         }
         self.disk.forgetFailures()
-        guard log.failure != nil else {
-            // What cannot be read is not delivered before another start.
-            if self.broker.logLines.contains(where: { $0.contains("damaged on disk") }) { self.crash() }
-            return
-        }
+        // It may have been a read, which is tried again.
+        guard log.failure != nil else { return }
         self.count(kind == .sync ? .syncError : .fileError)
         self.note("the log fails: \(kind)")
         // It takes a moment until the broker stops.

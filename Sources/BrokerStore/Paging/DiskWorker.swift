@@ -30,19 +30,6 @@ public final class DiskWorker: Sendable {
             self.lock.unlock()
         }
 
-        /// Waits a while; returns whether to go on.
-        func pause(milliseconds: UInt64) -> Bool {
-            self.lock.lock()
-            defer { self.lock.unlock() }
-            let end = WaitLock.now + milliseconds * 1_000_000
-            while !self.isStopping {
-                let now = WaitLock.now
-                guard now < end else { return true }
-                self.lock.wait(nanoseconds: end - now)
-            }
-            return false
-        }
-
         /// Waits for work; nil when there will be none.
         func next() -> (@Sendable () -> Void)? {
             self.lock.lock()
@@ -72,13 +59,6 @@ public final class DiskWorker: Sendable {
     /// Has work done by the thread, in the order of the calls among reads and among the others.
     public func submit(isRead: Bool, _ work: @escaping @Sendable () -> Void) {
         self.line.add(work, isRead: isRead)
-    }
-
-    /// Has the thread wait before it tries something again; false when it is to end instead.
-    ///
-    /// Only for work under way.
-    public func pause(milliseconds: UInt64) -> Bool {
-        self.line.pause(milliseconds: milliseconds)
     }
 
     /// Ends the thread after what it is doing, once; the rest is dropped.

@@ -60,12 +60,12 @@ public final class LogReader: @unchecked Sendable {
     /// Reads records, neighbours at once, and hands over the payloads of those that are whole; they lie in memory that
     /// `allocate` gave.
     ///
-    /// Returns what is wrong, if something is.
+    /// Returns what is wrong with the others.
     public func read(
         _ places: [RecordPlace],
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         found: (Int, UnsafeRawBufferPointer) -> Void
-    ) -> ReadProblem? {
+    ) -> [ReadProblem] {
         self.reader.read(
             places,
             allocate: allocate,

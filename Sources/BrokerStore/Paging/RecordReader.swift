@@ -12,17 +12,24 @@ public struct RecordPlace: Sendable {
     }
 }
 
-/// What kept a record from being read.
-public struct ReadProblem: Sendable, CustomStringConvertible {
-    /// In words, with the file.
-    public let description: String
-    /// Whether the disk was not asked for all of them, for want of a file descriptor or memory: it is worth another try.
-    public let isShortage: Bool
-
-    init(_ description: String, isShortage: Bool = false) {
-        self.description = description
-        self.isShortage = isShortage
+/// What kept records from being read.
+public struct ReadProblem: Hashable, Sendable, CustomStringConvertible {
+    /// What a caller can do about it.
+    public enum Reason: Hashable, Sendable {
+        /// What stands there is not the record, or there is no such place any more: asking again is no use.
+        case damaged
+        /// The system has refused to read.
+        case refused
+        /// The disk was not asked, for want of a file descriptor or memory.
+        case shortage
     }
+
+    /// In words, with the file and the place in it.
+    public let description: String
+    /// Records that could not be read, by their numbers; some of them may have been found all the same.
+    public let records: Range<Int>
+    /// What a caller can do about it.
+    public let reason: Reason
 }
 
 /// Where octets of a position are found.
@@ -42,27 +49,27 @@ struct RecordReader {
     /// Octets between two records that are rather read than skipped.
     private static let gapBytes: UInt64 = 16 << 10
 
-    /// Reads records; returns a shortage if there was one, otherwise what is wrong with the first one that is not there or
-    /// damaged.
+    /// Reads records; returns what is wrong with those that are not found.
     func read(
         _ places: [RecordPlace],
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         source: (UInt64) throws(StoreError) -> RecordSource?,
         found: (Int, UnsafeRawBufferPointer) -> Void
-    ) -> ReadProblem? {
-        var problem: ReadProblem?
+    ) -> [ReadProblem] {
+        var problems: [ReadProblem] = []
         var index = 0
         while index < places.count {
             let first = index
             let start = places[first].position
+            var offset: UInt64?
             do throws(StoreError) {
+                index += 1
                 guard let source = try source(start) else {
-                    problem = problem ?? ReadProblem("no file holds position \(start)")
-                    index += 1
+                    problems.append(Self.damage("no file holds position \(start)", first))
                     continue
                 }
+                offset = source.offset
                 var end = start + Self.recordSize(places[first])
-                index += 1
                 while index < places.count, places[index].position >= start,
                     places[index].position <= end + Self.gapBytes,
                     max(end, places[index].position + Self.recordSize(places[index])) - start <= Self.windowBytes,
@@ -82,23 +89,28 @@ struct RecordReader {
                     } else if let payload = try self.readAlone(place.position, source, UInt64(offset), allocate) {
                         found(number, payload)
                     } else {
-                        problem =
-                            problem
-                            ?? ReadProblem(
-                                "\(source.file.path) is damaged at octet \(source.offset + UInt64(offset))"
-                            )
+                        let octet = source.offset + UInt64(offset)
+                        problems.append(Self.damage("\(source.file.path) is damaged at octet \(octet)", number))
                     }
                 }
             } catch {
-                if error.reason == .shortage {
-                    problem = ReadProblem("\(error)", isShortage: true)
-                } else {
-                    problem = problem ?? ReadProblem("\(error)")
-                }
-                index = max(index, first + 1)
+                let place = offset.map { " (from octet \($0) on)" } ?? ""
+                let reason: ReadProblem.Reason =
+                    switch error.reason {
+                    case .shortage: .shortage
+                    case .missing: .damaged
+                    default: .refused
+                    }
+                problems.append(
+                    ReadProblem(description: "\(error)\(place)", records: first..<index, reason: reason)
+                )
             }
         }
-        return problem
+        return problems
+    }
+
+    private static func damage(_ description: String, _ record: Int) -> ReadProblem {
+        ReadProblem(description: description, records: record..<record + 1, reason: .damaged)
     }
 
     /// With its head, one place in a queue, and padding.

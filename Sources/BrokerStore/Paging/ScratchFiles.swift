@@ -54,12 +54,12 @@ public final class ScratchFiles: @unchecked Sendable {
 
     /// Reads records, neighbours at once, and hands over the payloads of those that are whole.
     ///
-    /// They lie in memory that `allocate` gave. Returns what is wrong, if something is.
+    /// They lie in memory that `allocate` gave. Returns what is wrong with the others.
     public func read(
         _ places: [RecordPlace],
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         found: (Int, UnsafeRawBufferPointer) -> Void
-    ) -> ReadProblem? {
+    ) -> [ReadProblem] {
         self.reader.read(
             places,
             allocate: allocate,

@@ -4,11 +4,11 @@ import Testing
 /// Reading records of a log back by their positions.
 @Suite struct LogReaderTests {
     /// Reads records; returns the payloads that were found, and what was wrong.
-    private func read(_ reader: LogReader, _ places: [RecordPlace]) -> ([Int: [UInt8]], ReadProblem?) {
+    private func read(_ reader: LogReader, _ places: [RecordPlace]) -> ([Int: [UInt8]], [ReadProblem]) {
         var found: [Int: [UInt8]] = [:]
         var buffers: [UnsafeMutableRawBufferPointer] = []
         defer { for buffer in buffers { buffer.deallocate() } }
-        let problem = reader.read(
+        let problems = reader.read(
             places,
             allocate: { octets in
                 buffers.append(.allocate(byteCount: octets, alignment: 16))
@@ -16,7 +16,7 @@ import Testing
             },
             found: { found[$0] = Array($1) }
         )
-        return (found, problem)
+        return (found, problems)
     }
 
     private func places(_ records: [SeenRecord]) -> [RecordPlace] {
@@ -28,8 +28,8 @@ import Testing
         let bench = try LogWorkbench()
         let records = try bench.commitEach(2500, 2000, 900, 1500, 10)
         #expect(LogReader(of: bench.log).filePositions.count == 3)
-        let (found, problem) = self.read(LogReader(of: bench.log), self.places(records))
-        #expect(problem == nil)
+        let (found, problems) = self.read(LogReader(of: bench.log), self.places(records))
+        #expect(problems == [])
         #expect(records.indices.map { found[$0] } == records.map(\.payload))
     }
 
@@ -37,8 +37,8 @@ import Testing
         let bench = try LogWorkbench()
         let records = try bench.commitEach(100, 3000, 200)
         let places = records.map { RecordPlace(position: $0.position, size: 0) }
-        let (found, problem) = self.read(LogReader(of: bench.log), places)
-        #expect(problem == nil)
+        let (found, problems) = self.read(LogReader(of: bench.log), places)
+        #expect(problems == [])
         #expect(records.indices.map { found[$0] } == records.map(\.payload))
     }
 
@@ -46,17 +46,18 @@ import Testing
         let bench = try LogWorkbench()
         let records = try bench.commitEach(2500, 2000, 900, 1500, 10)
         let reader = LogReader(of: bench.log)
-        #expect(self.read(reader, self.places(records)).1 == nil)
+        #expect(self.read(reader, self.places(records)).1 == [])
         try bench.log.release(upTo: LogPosition(records[3].position))
-        let (found, problem) = self.read(reader, self.places(records))
+        let (found, problems) = self.read(reader, self.places(records))
         #expect(found.keys.sorted() == [3, 4])
-        #expect(problem != nil)
+        #expect(problems.map(\.records) == [0..<1, 1..<2, 2..<3])
+        #expect(problems.allSatisfy { $0.reason == .damaged })
     }
 
     @Test func aPlaceWithoutARecordIsAProblem() throws {
         let bench = try LogWorkbench()
         let records = try bench.commitEach(100, 100)
-        let (found, problem) = self.read(
+        let (found, problems) = self.read(
             LogReader(of: bench.log),
             [
                 RecordPlace(position: records[0].position + 8, size: 100),
@@ -65,7 +66,8 @@ import Testing
         )
         #expect(found[0] == nil)
         #expect(found[1] == records[1].payload)
-        #expect(problem?.description.contains("damaged") == true)
+        #expect(problems.map(\.records) == [0..<1])
+        #expect(problems.first?.description.contains("damaged at octet") == true)
     }
 
     /// Too many open files are no damage: what was not asked for is asked for again.
@@ -75,14 +77,17 @@ import Testing
         let records = try bench.commitEach(2500, 2000)
         let reader = LogReader(of: bench.log)
         bench.disk.fail(kind, error: 24)
-        let (found, problem) = self.read(reader, self.places(records))
+        let (found, problems) = self.read(reader, self.places(records))
         #expect(found[0] == nil)
-        #expect(problem?.isShortage == true)
+        #expect(problems.first?.reason == .shortage)
+        #expect(problems.first?.records.contains(0) == true)
         let (again, none) = self.read(reader, self.places(records))
         #expect(again[0] == records[0].payload && again[1] == records[1].payload)
-        #expect(none == nil)
+        #expect(none == [])
         bench.disk.fail(.read)
-        #expect(self.read(reader, self.places(records)).1?.isShortage == false)
+        let refused = self.read(reader, self.places(records)).1
+        #expect(refused.map(\.reason) == [.refused])
+        #expect(refused.first?.description.contains(" (from octet ") == true, "\(refused)")
     }
 }
 
