@@ -9,7 +9,8 @@ internal import AMQPProtocol
 ///                (silence, then the socket is closed)                      ├─► draining  (the client sent close while
 ///                                                                           │      │      channels hold frames back)
 ///                                                                           └──────┴─► finishing (the client sent
-///                                                                                      close, or the socket is gone)
+///                                                                                      │  close, or the socket is gone)
+///                                                                                      └─► closed (close-ok is sent)
 /// ```
 enum ConnectionPhase {
     case awaitingHeader
@@ -23,6 +24,9 @@ enum ConnectionPhase {
     case draining
     /// Queues and consumers of the connection are being taken down; then `close-ok` goes out.
     case finishing
+    /// `close-ok` has gone out. The client closes its socket in its own time, or we do after a while: one that finds the
+    /// end of the stream right behind `close-ok` may take it for an accident. A further `close` gets its `close-ok`.
+    case closed
     /// Nothing is read or answered any more; the socket is closed after a while.
     case refused
 }
@@ -34,8 +38,10 @@ struct ConnectionState: ~Copyable {
     var phase = ConnectionPhase.awaitingHeader
     /// The socket is gone; what remains is waiting for other shards.
     var isSocketLost = false
-    /// Answer `close-ok` when everything is taken down.
-    var owesCloseOk = false
+    /// Answers to `close` that go out when everything is taken down: one for each.
+    var owedCloseOks = 0
+    /// What came behind `close` was malformed: nothing is read any more.
+    var isDeaf = false
     /// `connection.open` has succeeded, so that there may be exclusive queues.
     var wasOpened = false
 

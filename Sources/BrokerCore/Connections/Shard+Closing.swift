@@ -12,9 +12,10 @@ extension Shard {
         _ text: ReplyText,
         _ method: MethodID
     ) {
-        guard connection.pointee.phase != .closing, connection.pointee.phase != .refused,
-            connection.pointee.phase != .finishing
-        else { return }
+        switch connection.pointee.phase {
+        case .closing, .finishing, .closed, .refused: return
+        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .awaitingOpen, .running, .draining: break
+        }
         let explanation: ReplyText = text.isEmpty ? ReplyText(code.name) : "\(code.name) - \(text)"
         self.log(
             .error,
@@ -41,11 +42,24 @@ extension Shard {
         self.endChannels(connection)
         // What it still sends is thrown away, and its answer comes behind that: a blocked publisher is read again.
         self.setPause(connection, connection.pointee.pause, false)
-        self.timers.schedule(at: self.now.advanced(milliseconds: 30_000), .closing(connection.pointee.id))
+        self.scheduleEnd(of: connection)
+    }
+
+    /// Bounds the time in which the other side may answer `close`, or close its socket behind `close-ok`: 30 seconds, or
+    /// the heartbeat's interval if that is less.
+    private func scheduleEnd(of connection: UnsafeMutablePointer<ConnectionState>) {
+        let heartbeat = connection.pointee.heartbeatSeconds * 1000
+        let wait = heartbeat > 0 ? min(heartbeat, ShardLimits.closingMilliseconds) : ShardLimits.closingMilliseconds
+        self.timers.schedule(at: self.now.advanced(milliseconds: wait), .closing(connection.pointee.id))
     }
 
     /// Refuses a frame: the stream cannot be trusted any more, so the socket is closed even without `close-ok`.
     func refuseFrame(_ connection: UnsafeMutablePointer<ConnectionState>, _ text: ReplyText) {
+        if connection.pointee.phase == .draining || connection.pointee.phase == .finishing {
+            // The client is waiting for `close-ok` and gets that.
+            connection.pointee.isDeaf = true
+            return
+        }
         guard connection.pointee.phase == .running else {
             self.refuse(connection, "bad frame: \(text)")
             return
@@ -67,7 +81,7 @@ extension Shard {
         }
     }
 
-    /// A frame after we have sent `connection.close`.
+    /// A frame after `connection.close` has been sent, by the client or by us.
     func receiveWhileClosing(
         _ connection: UnsafeMutablePointer<ConnectionState>,
         _ header: FrameHeader,
@@ -75,9 +89,14 @@ extension Shard {
     ) {
         guard header.type == FrameType.method, header.channel == 0, payload.count >= 4 else { return }
         let id = UInt32(bigEndian: payload.loadUnaligned(as: UInt32.self))
+        let isTakenDown = connection.pointee.phase == .closing || connection.pointee.phase == .closed
         if id == ConnectionClose.id.rawValue {
-            self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
-        } else if id == ConnectionCloseOk.id.rawValue {
+            if isTakenDown {
+                self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+            } else if connection.pointee.owedCloseOks < ShardLimits.owedCloseOks {
+                connection.pointee.owedCloseOks += 1
+            }
+        } else if isTakenDown, id == ConnectionCloseOk.id.rawValue {
             connection.pointee.phase = .refused
             self.effects.append(.close(connection.pointee.id, afterMilliseconds: 0))
         }
@@ -147,15 +166,18 @@ extension Shard {
         guard connection.pointee.pendingTeardown == 0, connection.pointee.channelCount == 0 else { return }
         if connection.pointee.isSocketLost {
             self.freeConnection(connection)
-        } else if connection.pointee.owesCloseOk {
-            connection.pointee.owesCloseOk = false
-            self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+        } else if connection.pointee.owedCloseOks > 0 {
+            for _ in 0..<connection.pointee.owedCloseOks {
+                self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+            }
+            connection.pointee.owedCloseOks = 0
+            connection.pointee.phase = .closed
             self.log(
                 .info,
                 "connection",
                 "closing AMQP connection (\(self.describe(connection)), user: '\(connection.pointee.user)')"
             )
-            self.effects.append(.close(connection.pointee.id, afterMilliseconds: 0))
+            self.scheduleEnd(of: connection)
         }
     }
 

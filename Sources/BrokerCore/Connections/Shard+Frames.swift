@@ -91,7 +91,7 @@ extension Shard {
                     offset &+= published
                     continue
                 }
-            case .refused, .draining, .finishing:
+            case .refused:
                 return count
             case .awaitingHeader:
                 guard count - offset >= 8 else { return offset }
@@ -101,6 +101,8 @@ extension Shard {
                     UnsafeRawBufferPointer(start: base + offset - 8, count: 8)
                 )
                 continue
+            case .draining, .finishing, .closed:
+                guard !connection.pointee.isDeaf else { return count }
             case .awaitingStartOk, .awaitingTuneOk, .awaitingOpen, .closing:
                 break
             }
@@ -149,7 +151,12 @@ extension Shard {
             )
             return count
         }
-        self.handleFrame(connection, header, payload)
+        switch connection.pointee.phase {
+        case .closing, .draining, .finishing, .closed:
+            self.receiveWhileClosing(connection, header, payload)
+        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .awaitingOpen, .running, .refused:
+            self.handleFrame(connection, header, payload)
+        }
         self.runLocalCommands()
         return size + FrameLimits.frameOverheadBytes
     }

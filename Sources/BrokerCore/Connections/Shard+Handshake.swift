@@ -130,7 +130,7 @@ extension Shard {
         case (.connectionOpen(let method), .awaitingOpen):
             self.receiveOpen(connection, method)
         case (.connectionClose, .running):
-            connection.pointee.owesCloseOk = true
+            connection.pointee.owedCloseOks = 1
             if self.holdsFramesBack(connection) {
                 connection.pointee.phase = .draining
                 self.drainingConnections.append(connection.pointee.id)
@@ -298,11 +298,13 @@ extension Shard {
                 self.log(.error, "connection", "\(self.describe(connection)): handshake timeout")
                 connection.pointee.phase = .refused
                 self.effects.append(.close(id, afterMilliseconds: 0))
-            case .running, .closing, .draining, .finishing, .refused:
+            case .running, .closing, .draining, .finishing, .closed, .refused:
                 return
             }
         case .closing(let id):
-            guard let connection = self.connection(id), connection.pointee.phase == .closing else { return }
+            guard let connection = self.connection(id),
+                connection.pointee.phase == .closing || connection.pointee.phase == .closed
+            else { return }
             connection.pointee.phase = .refused
             self.effects.append(.close(id, afterMilliseconds: 0))
         case .heartbeat(let id):
@@ -330,7 +332,7 @@ extension Shard {
         switch connection.pointee.phase {
         case .awaitingOpen, .running, .draining:
             break
-        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .closing, .finishing, .refused:
+        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .closing, .finishing, .closed, .refused:
             return
         }
         let interval = connection.pointee.heartbeatSeconds * 1000

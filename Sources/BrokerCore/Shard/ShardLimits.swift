@@ -111,6 +111,10 @@ enum ShardLimits {
     static let snapshotMessages = 20_000
     /// Pages of slots, of 4096 each, looked at in one turn when live messages are counted by files.
     static let censusPages = 8
+    /// Time in which `close` is answered, or the socket closed behind `close-ok`, when no shorter heartbeat is agreed.
+    static let closingMilliseconds: UInt64 = 30_000
+    /// Further `close` of a connection that are answered, when its end takes time.
+    static let owedCloseOks = 1024
     /// Routing keys taken from CC and BCC of one message.
     static let extraRoutingKeys = 4096
 }

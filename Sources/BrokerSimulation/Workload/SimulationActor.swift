@@ -79,6 +79,9 @@ final class SimulationActor {
                 self.client.sendBytes(SimulatedClient.frame(ChannelCloseOk(), channel: number))
             case .method(_, .connectionClose):
                 self.client.sendBytes(SimulatedClient.frame(ConnectionCloseOk(), channel: 0))
+            case .method(_, .connectionCloseOk):
+                // The broker leaves that to the client.
+                self.client.disconnect()
             case .method, .content, .heartbeat, .protocolHeader:
                 break
             }

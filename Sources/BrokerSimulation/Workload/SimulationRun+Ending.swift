@@ -65,7 +65,8 @@ extension SimulationRun {
             while actor.read() || self.broker.hasEvents {
                 self.broker.run(self.random)
             }
-            if actor.model.state != .ended || !actor.client.socket.isClosed {
+            let socket = actor.client.socket
+            if actor.model.state != .ended || !(socket.isClosed || socket.isLost) {
                 self.judge.fail("c\(actor.model.id) is not closed when the broker stops")
             }
         }

@@ -38,6 +38,47 @@ import Testing
         #expect(other.call(QueueDeclare(queue: "mine", passive: true)).lines == [Self.notFound])
     }
 
+    /// The Go client closes from several threads at once, and takes the end of the stream right behind `close-ok` for an
+    /// accident: its own `TestConcurrentClose`.
+    @Test(arguments: [1, 2])
+    func everyCloseIsAnsweredAndTheClientClosesTheSocket(shards: Int) {
+        let broker = SimulatedBroker(shardCount: shards)
+        let client = SimulatedClient(broker, shard: shards - 1).open()
+        let close = SimulatedClient.frame(ConnectionClose(replyCode: 200), channel: 0)
+        client.sendBytes(close + SimulatedClient.frame(BasicQos(), channel: 1) + close + close)
+        let closeOk = "0 connection.close-ok"
+        #expect(client.receive().lines == [closeOk, closeOk, closeOk])
+        broker.advance(milliseconds: 29_000)
+        #expect(client.call(ConnectionClose(replyCode: 200), channel: 0).lines == [closeOk])
+        #expect(!client.socket.isClosed)
+        broker.advance(milliseconds: 1_000)
+        #expect(client.socket.isClosed)
+        #expect(broker.shards.allSatisfy { $0.census.connections == 0 })
+    }
+
+    @Test func theHeartbeatBoundsHowLongTheSocketStays() {
+        let broker = SimulatedBroker()
+        let client = SimulatedClient(broker).open(heartbeat: 5)
+        #expect(client.call(ConnectionClose(replyCode: 200), channel: 0).lines == ["0 connection.close-ok"])
+        broker.advance(milliseconds: 4_999)
+        #expect(!client.socket.isClosed)
+        broker.advance(milliseconds: 1)
+        #expect(client.socket.isClosed)
+    }
+
+    @Test(arguments: [1, 2])
+    func whatIsMalformedBehindCloseIsIgnored(shards: Int) {
+        let broker = SimulatedBroker(shardCount: shards)
+        let client = SimulatedClient(broker, shard: shards - 1).open()
+        client.send(QueueDeclare(queue: "mine", exclusive: true))
+        client.sendBytes(
+            SimulatedClient.frame(ConnectionClose(replyCode: 200), channel: 0) + Array("junk, junk, junk".utf8)
+        )
+        #expect(client.receive().lines == ["1 queue.declare-ok 0 0", "0 connection.close-ok"])
+        broker.advance(milliseconds: 30_000)
+        #expect(client.socket.isClosed)
+    }
+
     @Test(arguments: [1, 2])
     func bothSidesClose(shards: Int) {
         let client = SimulatedClient(SimulatedBroker(shardCount: shards), shard: shards - 1).open()
