@@ -168,6 +168,30 @@ import Testing
         #expect(Set(received.compactMap(\.text)).count == 8)
     }
 
+    /// As `QosTests.noAckObeysLimit` of the Java client has it.
+    @Test(arguments: placements)
+    func whoNeedNotAcknowledgeWaitsForTheChannelsLimit(
+        placement: (shards: Int, publisher: Int, queue: Int, consumer: Int)
+    ) {
+        let scene = Scene(placement)
+        scene.owner.call(QueueDeclare(queue: "r"))
+        scene.consumer.call(BasicQos(prefetchCount: 1, global: true))
+        scene.consumer.call(BasicConsume(queue: "q", consumerTag: "a"))
+        scene.publisher.publish(routingKey: "q", body: Array("q1".utf8))
+        #expect(scene.consumer.receive().compactMap(\.text) == ["q1"])
+        scene.consumer.call(BasicConsume(queue: "r", consumerTag: "b", noAck: true))
+        for number in 1...100 {
+            scene.publisher.publish(routingKey: "r", body: Array("r\(number)".utf8))
+        }
+        #expect(scene.consumer.receive().isEmpty)
+        // What it gets does not count: it gets all there is.
+        #expect(
+            scene.consumer.call(BasicAck(deliveryTag: 1)).compactMap(\.text) == (1...100).map { "r\($0)" }
+        )
+        scene.publisher.publish(routingKey: "q", body: Array("q2".utf8))
+        #expect(scene.consumer.receive().compactMap(\.text) == ["q2"])
+    }
+
     @Test(arguments: placements)
     func qosIsForConsumersToComeButForOnesOfPyAMQP(
         placement: (shards: Int, publisher: Int, queue: Int, consumer: Int)

@@ -267,7 +267,7 @@ extension Shard {
         channel.pointee.transaction = Transaction(isCommitting: true)
         for publish in transaction.publishes {
             self.store.record(publish.slot).isKept = false
-            if publish.isReturned {
+            if publish.isReturned || self.isWithoutQueue(publish, channel) {
                 self.returnMessage(self.store.record(publish.slot).view, channel)
             }
             transaction.pendingAnswers += publish.targets.withUnsafeBufferPointer { targets in
@@ -283,6 +283,12 @@ extension Shard {
         } else {
             channel.pointee.isWaiting = true
         }
+    }
+
+    /// Whether a mandatory message had queues when it was published, and has none any more.
+    private func isWithoutQueue(_ publish: Transaction.Publish, _ channel: UnsafeMutablePointer<ChannelState>) -> Bool {
+        guard !publish.queues.isEmpty, let host = channel.pointee.connection.pointee.virtualHost else { return false }
+        return publish.queues.allSatisfy { host.queue(named: $0.name) !== $0 }
     }
 
     /// Queues of other shards have answered for a publish of a commit.

@@ -149,6 +149,7 @@ extension Shard {
         let isCached =
             isSimple
             && channel.pointee.route.matches(message.names, size: message.namesSize, version: self.routeEpoch)
+            && !(message.isMandatory && channel.pointee.mode == .transaction)
         if isCached {
             return self.publish(message, targets: channel.pointee.route.targets, on: channel)
         }
@@ -291,7 +292,13 @@ extension Shard {
             // Until it is committed it stays in memory.
             self.store.record(slot).isKept = true
             channel.pointee.transaction?.publishes.append(
-                Transaction.Publish(slot: slot, flags: flags, targets: Array(targets), isReturned: isReturned)
+                Transaction.Publish(
+                    slot: slot,
+                    flags: flags,
+                    targets: Array(targets),
+                    isReturned: isReturned,
+                    queues: message.isMandatory ? self.routeTargets.infos : []
+                )
             )
             channel.pointee.transaction?.bytes += message.bodySize
             if channel.pointee.transaction?.bytes ?? 0 > ShardLimits.transactionBytes {

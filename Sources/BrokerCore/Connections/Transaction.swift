@@ -2,7 +2,7 @@ internal import AMQPProtocol
 
 /// What a transactional channel has been asked to do and has not done yet.
 ///
-/// Routing happens at publish time (refusals and returns belong to the publish); queues see the messages, and the
+/// Routing happens at publish time (refusals belong to the publish); returns are sent, and queues see the messages, and the
 /// outcome of deliveries, at commit.
 struct Transaction {
     /// A message on its way.
@@ -13,6 +13,8 @@ struct Transaction {
         var targets: [QueueAddress]
         /// Mandatory, and without a route when it was published.
         var isReturned: Bool
+        /// Of a mandatory message: the queues among ``targets``. When all are gone at the commit, it is returned.
+        var queues: ContiguousArray<QueueInfo>
     }
 
     /// An outcome on its way.

@@ -53,8 +53,7 @@ extension Shard {
     /// The channel's limit holds for the consumers that are there, too.
     private func limitConsumers(_ channel: UnsafeMutablePointer<ChannelState>) {
         for consumer in channel.pointee.consumers {
-            guard let consumer, !consumer.pointee.noAck, !consumer.pointee.isGetter, !consumer.pointee.isGlobalLimited
-            else { continue }
+            guard let consumer, !consumer.pointee.isGetter, !consumer.pointee.isGlobalLimited else { continue }
             consumer.pointee.isGlobalLimited = true
             channel.pointee.globalInFlight += UInt32(consumer.pointee.unacknowledged)
             // What is open of a queue that is gone counts, but nothing comes from there any more.
@@ -163,7 +162,7 @@ extension Shard {
         consumer.pointee.consumeNoWait = method.noWait
         consumer.pointee.isExclusive = method.exclusive
         consumer.pointee.arguments = method.arguments
-        consumer.pointee.isGlobalLimited = channel.pointee.globalPrefetchCount > 0 && !method.noAck
+        consumer.pointee.isGlobalLimited = channel.pointee.globalPrefetchCount > 0
         channel.pointee.consumersByTag[tag] = consumer.pointee.index
         channel.pointee.isWaiting = true
         self.send(

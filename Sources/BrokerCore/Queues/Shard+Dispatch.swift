@@ -231,8 +231,8 @@ extension Shard {
 
     /// Hands a message from the read buffer, or from another shard's batch, straight to a consumer, without storing it.
     ///
-    /// Only when nothing waits in the queue and the consumer whose turn it is does not acknowledge and has room. Returns
-    /// whether that was so. `contentFrames` are as in ``IncomingMessage/contentFrames``.
+    /// Only when nothing waits in the queue and the consumer whose turn it is does not acknowledge, is not bound by its
+    /// channel's limit, and has room. Returns whether that was so. `contentFrames` are as in ``IncomingMessage/contentFrames``.
     @inline(__always)
     func handOver(
         _ message: MessageView,
@@ -241,7 +241,8 @@ extension Shard {
         contentFrames: UnsafeRawPointer? = nil
     ) -> Bool {
         guard !queue.pointee.hasReady, let id = queue.pointee.rotation.first,
-            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck, queue.pointee.groups == nil
+            let consumer = queue.pointee.consumers[Int(id)], consumer.pointee.noAck,
+            !consumer.pointee.isGlobalLimited, queue.pointee.groups == nil
         else { return false }
         if let channel = consumer.pointee.localChannel, let local = consumer.pointee.localConsumer {
             guard self.hasRoom(channel.pointee.connection) else { return false }
@@ -284,6 +285,8 @@ extension Shard {
             if consumer.pointee.isGlobalLimited {
                 self.countGlobalDelivery(channel, consumer)
             }
+        } else if consumer.pointee.isGlobalLimited {
+            self.passGlobalLimit(channel, consumer)
         }
         let prefixSize = consumer.pointee.deliverPrefixSize
         let namesSize = message.namesSize

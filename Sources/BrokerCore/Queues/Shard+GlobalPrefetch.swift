@@ -10,6 +10,7 @@ internal import DequeModule
 ///    the latest when the disk has brought the message that it was for.
 /// 3. Deliveries that were on their way when their consumer became limited came without a grant; they count when they
 ///    arrive.
+/// 4. A consumer without acknowledgements waits while the limit is reached, as in RabbitMQ; what it gets does not count.
 extension Shard {
     // MARK: On the channel's side
 
@@ -24,6 +25,17 @@ extension Shard {
         } else {
             channel.pointee.globalInFlight &+= 1
         }
+    }
+
+    /// A limited consumer without acknowledgements gets a delivery: its grant is free again.
+    @inline(never)
+    func passGlobalLimit(
+        _ channel: UnsafeMutablePointer<ChannelState>,
+        _ consumer: UnsafeMutablePointer<ChannelConsumer>
+    ) {
+        guard consumer.pointee.grants > 0 else { return }
+        consumer.pointee.grants -= 1
+        self.returnGlobalCredit(channel)
     }
 
     /// A delivery that counted against the channel's limit is settled.

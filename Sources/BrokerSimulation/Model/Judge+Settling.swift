@@ -151,7 +151,7 @@ extension Judge {
         let limit = channel.globalLimits.last ?? 0
         return !channel.client.isSilent
             && (consumer.prefetch == 0 || consumer.unacknowledged < consumer.prefetch)
-            && (consumer.noAck || limit == 0 || channel.openDeliveries < limit)
+            && (limit == 0 || channel.openDeliveries < limit)
     }
 
     private func mustBeReady(_ message: ModelMessage, in queue: Int) -> Bool {
