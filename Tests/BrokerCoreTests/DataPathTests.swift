@@ -168,6 +168,28 @@ import Testing
         #expect(Set(received.compactMap(\.text)).count == 8)
     }
 
+    /// As the PHP extension's test of `basic.recover` counts on.
+    @Test(arguments: placements)
+    func acknowledgementsMakeRoomBeforeTheCancelBehindThem(
+        placement: (shards: Int, publisher: Int, queue: Int, consumer: Int)
+    ) {
+        let scene = Scene(placement)
+        scene.consumer.call(BasicQos(prefetchCount: 2))
+        scene.consumer.call(BasicConsume(queue: "q", consumerTag: "c"))
+        for number in 1...5 {
+            scene.publisher.publish(routingKey: "q", body: Array("m\(number)".utf8))
+        }
+        #expect(scene.consumer.receive().compactMap(\.text) == ["m1", "m2"])
+        scene.consumer.sendBytes(
+            SimulatedClient.frame(BasicAck(deliveryTag: 1), channel: 1)
+                + SimulatedClient.frame(BasicAck(deliveryTag: 2), channel: 1)
+                + SimulatedClient.frame(BasicCancel(consumerTag: "c"), channel: 1)
+        )
+        let received = scene.consumer.receive()
+        #expect(received.compactMap(\.text) == ["m3", "m4"])
+        #expect(received.lines.last == "1 basic.cancel-ok")
+    }
+
     /// As `QosTests.noAckObeysLimit` of the Java client has it.
     @Test(arguments: placements)
     func whoNeedNotAcknowledgeWaitsForTheChannelsLimit(

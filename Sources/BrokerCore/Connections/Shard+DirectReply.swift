@@ -1,6 +1,8 @@
 internal import AMQPProtocol
 
 /// The address of a requester that consumes from `amq.rabbitmq.reply-to`: its channel and an unguessable number.
+///
+/// As a name it has RabbitMQ's form, the prefix and two parts with a point between them.
 struct ReplyAddress {
     /// What requesters consume from and put into `reply-to`.
     static let pseudoQueue: ShortString = "amq.rabbitmq.reply-to"
@@ -17,12 +19,14 @@ struct ReplyAddress {
     /// Reads an address as a routing key; nil if it is none.
     init?(_ routingKey: UnsafeRawBufferPointer) {
         let prefix = Self.prefix.bytes
-        guard routingKey.count == prefix.count + 48, routingKey.starts(with: prefix) else { return nil }
+        guard routingKey.count == prefix.count + 49, routingKey.starts(with: prefix),
+            routingKey[prefix.count + 32] == UInt8(ascii: ".")
+        else { return nil }
         var words: [UInt64] = []
-        for word in 0..<3 {
+        for start in [0, 16, 33] {
             var value: UInt64 = 0
             for offset in 0..<16 {
-                guard let digit = Self.value(routingKey[prefix.count + word * 16 + offset]) else { return nil }
+                guard let digit = Self.value(routingKey[prefix.count + start + offset]) else { return nil }
                 value = value << 4 | digit
             }
             words.append(value)
@@ -50,6 +54,9 @@ struct ReplyAddress {
             UInt64(self.channel.shard) << 48 | UInt64(self.channel.number) << 32 | UInt64(self.channel.epoch)
         var bytes = Self.prefix.bytes
         for word in [self.channel.connection, place, self.secret] {
+            if bytes.count == Self.prefix.bytes.count + 32 {
+                bytes.append(UInt8(ascii: "."))
+            }
             for shift in stride(from: 60, through: 0, by: -4) {
                 let digit = UInt8(word >> UInt64(shift) & 15)
                 bytes.append(digit < 10 ? digit + UInt8(ascii: "0") : digit - 10 + UInt8(ascii: "a"))

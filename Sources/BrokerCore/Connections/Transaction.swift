@@ -13,7 +13,7 @@ struct Transaction {
         var targets: [QueueAddress]
         /// Mandatory, and without a route when it was published.
         var isReturned: Bool
-        /// Of a mandatory message: the queues among ``targets``. When all are gone at the commit, it is returned.
+        /// Of a mandatory message, the queues among ``targets``: when all are gone at the commit, it is returned.
         var queues: ContiguousArray<QueueInfo>
     }
 

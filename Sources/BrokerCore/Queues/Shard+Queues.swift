@@ -258,6 +258,8 @@ extension Shard {
 
     /// `basic.cancel`.
     func cancel(_ address: QueueAddress, _ id: UInt32, _ channel: ChannelAddress, _ channelIndex: UInt32) {
+        // What acknowledgements before it have made room for is still the consumer's.
+        self.dispatchTouchedQueues()
         self.send(.cancelReply(channel, channelIndex: channelIndex), to: channel.shard)
         guard let queue = self.queue(address), let consumer = self.consumer(queue, id, channel) else { return }
         self.stopConsumer(queue, consumer)
