@@ -147,7 +147,9 @@ enum CtlCommands {
             options: [onVirtualHost],
             list: CtlList(
                 ["name", "type"],
-                others: ["vhost", "durable", "auto_delete", "internal", "arguments", "policy"]
+                others: [
+                    "vhost", "durable", "auto_delete", "internal", "arguments", "policy", "published", "duplicates",
+                ]
             ),
             banner: { ["Listing exchanges for vhost \($0.virtualHost) ..."] }
         ),

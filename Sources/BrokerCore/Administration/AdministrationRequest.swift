@@ -36,10 +36,10 @@ public enum AdministrationRequest: Sendable {
     /// Who has to do with it.
     public var place: AdministrationPlace {
         switch self {
-        case .setPolicy, .clearPolicy, .alterQueue, .listPolicies, .listExchanges, .listVirtualHosts: .shard(0)
+        case .setPolicy, .clearPolicy, .alterQueue, .listPolicies, .listVirtualHosts: .shard(0)
         case .listQueues(_, let position), .listBindings(_, let position): .shard(position.shard)
         case .setTracing, .listDelayedMessages, .cancelDelayedMessage, .rescheduleDelayedMessage, .explain,
-            .listUnroutable:
+            .listUnroutable, .listExchanges:
             .everyShard
         }
     }

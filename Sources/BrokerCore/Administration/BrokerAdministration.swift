@@ -30,6 +30,8 @@ extension AdministrationRequest {
             if answers.contains(.done) { return .done }
         case .listDelayedMessages(_, let limit):
             if let all = Self.merge(answers, limit) { return all }
+        case .listExchanges:
+            if let all = Self.merge(answers) { return all }
         case .explain:
             let parts = answers.compactMap { if case .explanation(let part) = $0 { part } else { nil } }
             if parts.count == answers.count, let whole = RouteExplanation.merge(parts) { return .explanation(whole) }
@@ -46,6 +48,28 @@ extension AdministrationRequest {
         }
         for case .failed(let failure) in answers { return .failed(failure) }
         return answers.first ?? .done
+    }
+
+    /// Exchanges with what has come to them on all shards; nil when a shard has refused.
+    private static func merge(_ answers: [AdministrationAnswer]) -> AdministrationAnswer? {
+        var counts: [String: [String: DeduplicationCounts]] = [:]
+        var exchanges: [ExchangeSnapshot] = []
+        for (index, answer) in answers.enumerated() {
+            guard case .exchanges(let some) = answer else { return nil }
+            if index == 0 { exchanges = some }
+            for exchange in some {
+                guard let more = exchange.deduplication else { continue }
+                let sum = counts[exchange.virtualHost]?[exchange.name]
+                counts[exchange.virtualHost, default: [:]][exchange.name] = DeduplicationCounts(
+                    published: more.published + (sum?.published ?? 0),
+                    duplicates: more.duplicates + (sum?.duplicates ?? 0)
+                )
+            }
+        }
+        for index in exchanges.indices where exchanges[index].deduplication != nil {
+            exchanges[index].deduplication = counts[exchanges[index].virtualHost]?[exchanges[index].name]
+        }
+        return .exchanges(exchanges)
     }
 
     /// Messages of all shards in the order of their time; nil when a shard has refused.

@@ -130,10 +130,18 @@ extension Shard {
                     isAutoDelete: exchange.definition.isAutoDelete,
                     isInternal: exchange.definition.isInternal,
                     arguments: exchange.definition.arguments,
-                    policy: EffectivePolicy(exchange.policies)
+                    policy: EffectivePolicy(exchange.policies),
+                    deduplication: self.deduplicationCounts(exchange)
                 )
             }
         }
+    }
+
+    /// What has come to an exchange's window: nothing where it has not its home.
+    private func deduplicationCounts(_ exchange: Exchange) -> DeduplicationCounts? {
+        guard exchange.isDeduplicating, let station = exchange.station else { return nil }
+        let counts = self.windows.counts[station.number] ?? DeduplicationWindows.Counts()
+        return DeduplicationCounts(published: counts.published, duplicates: counts.duplicates)
     }
 }
 

@@ -58,6 +58,14 @@ public struct QueueSnapshot: Sendable, Equatable {
     public var consumers: Int
 }
 
+/// What has come to an exchange with `x-message-deduplication` since the start.
+public struct DeduplicationCounts: Sendable, Equatable {
+    /// Messages with a key or a publisher's number.
+    public var published: UInt64
+    /// Those among them that were known, acknowledged and dropped.
+    public var duplicates: UInt64
+}
+
 /// An exchange as it is.
 public struct ExchangeSnapshot: Sendable, Equatable {
     /// The virtual host it belongs to.
@@ -76,6 +84,8 @@ public struct ExchangeSnapshot: Sendable, Equatable {
     public var arguments: FieldTable
     /// What governs it besides.
     public var policy: EffectivePolicy
+    /// What has come to it, if it lets messages through once.
+    public var deduplication: DeduplicationCounts?
 }
 
 /// A binding as it is.

@@ -59,7 +59,8 @@ extension Shard {
             self.enqueueAdmitted(slot, flags, timeToLive: time)
         }
         // Windows publish on their own, so what this publish shares with others has been used up.
-        let tickets = hasWindow ? self.passWindows(slot, flags, targets, &isKept, &isRejected) : []
+        var isRefused = isRejected
+        let tickets = hasWindow ? self.passWindows(slot, flags, targets, channel, &isKept, &isRejected, &isRefused) : []
         answers += tickets.count
         if isKept {
             let view = self.store.record(slot).view
@@ -70,7 +71,7 @@ extension Shard {
         if isLogged {
             answers += 1
         }
-        if isRejected {
+        if isRejected || isRefused {
             self.returnRefused(self.store.record(slot).view, channel)
         }
         let sequence = self.sequence(answers: answers, isRejected: isRejected, channel)
@@ -108,26 +109,32 @@ extension Shard {
     }
 
     /// Takes a message to the windows that live here; returns the tickets of those that answer later.
+    ///
+    /// `isRefused` when one of those has been refused already by a queue of this shard, and there is a reason to be told.
     @inline(never)
     private func passWindows(
         _ slot: UInt32,
         _ flags: QueueEntry.Flags,
         _ targets: UnsafeBufferPointer<QueueAddress>,
+        _ channel: UnsafeMutablePointer<ChannelState>,
         _ isKept: inout Bool,
-        _ isRejected: inout Bool
+        _ isRejected: inout Bool,
+        _ isRefused: inout Bool
     ) -> [UInt64] {
         var tickets: [UInt64] = []
+        let wantsReason = channel.pointee.connection.pointee.wantsNackReason && channel.pointee.mode != .plain
         // Other shards that the message goes to are still to be told.
         for target in targets where target.shard == self.index {
             guard let (station, task) = Station.at(target), task == .deduplicate else { continue }
             self.store.retain(slot)
-            switch self.deduplicate(slot, flags, at: station) {
-            case .done(let isRefused):
-                isRejected = isRejected || isRefused
-            case .logged(let isRefused):
-                isRejected = isRejected || isRefused
+            switch self.deduplicate(slot, flags, at: station, wantsReason: wantsReason) {
+            case .done(let isRefusedHere):
+                isRejected = isRejected || isRefusedHere
+            case .logged(let isRefusedHere):
+                isRejected = isRejected || isRefusedHere
                 isKept = true
-            case .later(let ticket):
+            case .later(let ticket, let isRefusedHere):
+                isRefused = isRefused || isRefusedHere
                 tickets.append(ticket)
             }
         }
@@ -144,7 +151,13 @@ extension Shard {
         let bytes = view.namesSize + view.propertiesSize + view.bodySize + 64
         for ticket in tickets {
             self.takeCredit(channel.pointee.connection, bytes)
-            self.wait(for: ticket, .init(channel: self.address(of: channel), sequence: sequence, bytes: bytes))
+            let waiter = DeduplicationWindows.Waiter(
+                channel: self.address(of: channel),
+                sequence: sequence,
+                bytes: bytes,
+                wantsReason: channel.pointee.connection.pointee.wantsNackReason && sequence != 0
+            )
+            self.wait(for: ticket, waiter)
         }
     }
 

@@ -53,6 +53,9 @@ struct InternalPublishes {
         return ticket
     }
 
+    /// What will be done when a publish has arrived.
+    func completion(of ticket: UInt64) -> PublishCompletion? { self.open[ticket]?.completion }
+
     /// Takes one answer; returns what is to be done when it was the last one.
     mutating func answer(_ ticket: UInt64, isRejected: Bool) -> (completion: PublishCompletion, isRejected: Bool)? {
         guard var open = self.open[ticket] else { return nil }
@@ -121,11 +124,12 @@ extension Shard {
         return self.publishInternally(message, flags, to: self.routeTargets.queues, then: completion)
     }
 
-    /// Gives a message to queues.
+    /// Gives a message to queues; `wantsReason` when other shards that refuse it are to say why.
     func publishInternally(
         _ message: MessageView,
         _ flags: QueueEntry.Flags,
         to targets: [QueueAddress],
+        wantsReason: Bool = false,
         then completion: PublishCompletion
     ) -> InternalPublishOutcome {
         var flags = flags
@@ -144,7 +148,7 @@ extension Shard {
             completion
         )
         for shard in shards {
-            self.forwardInternally(message, flags, to: shard, targets, ticket: ticket)
+            self.forwardInternally(message, flags, to: shard, targets, ticket: ticket, wantsReason: wantsReason)
         }
         return .pending
     }
@@ -194,7 +198,8 @@ extension Shard {
         _ flags: QueueEntry.Flags,
         to shard: UInt16,
         _ targets: [QueueAddress],
-        ticket: UInt64
+        ticket: UInt64,
+        wantsReason: Bool
     ) {
         let there = targets.filter { $0.shard == shard }
         let base = self.appendPublish(
@@ -205,6 +210,9 @@ extension Shard {
             sequence: ticket,
             from: .internalOrigin(self.index)
         )
+        if wantsReason {
+            base.storeBytes(of: 1, toByteOffset: 36, as: UInt32.self)
+        }
         for (index, target) in there.enumerated() {
             base.storeBytes(of: target.slot, toByteOffset: 40 + 8 * index, as: UInt32.self)
             base.storeBytes(of: target.generation, toByteOffset: 44 + 8 * index, as: UInt32.self)

@@ -25,7 +25,9 @@ struct PublishRefusal {
 /// is cut. Of several queues of a shard the last to refuse is named.
 ///
 /// A queue on another shard sends the message back along with the reason: nobody keeps it meanwhile. The publisher's
-/// window bounds how much that is.
+/// window bounds how much that is. What the window of an exchange has passed on comes back to whoever waits for it there.
+///
+/// A transaction has no nack: its refused messages come back before the channel is closed.
 extension Shard {
     /// What a client announces to be told reasons.
     static let nackReasonCapability: ShortString = "x-nack-reason"
@@ -47,7 +49,7 @@ extension Shard {
     func returnRefused(_ message: MessageView, _ channel: UnsafeMutablePointer<ChannelState>) {
         guard let refusal = self.refusal else { return }
         self.refusal = nil
-        guard channel.pointee.mode == .confirm, channel.pointee.connection.pointee.wantsNackReason,
+        guard channel.pointee.mode != .plain, channel.pointee.connection.pointee.wantsNackReason,
             let (code, text) = self.reason(refusal)
         else { return }
         self.returnMessage(message, code, text, channel)
@@ -67,14 +69,26 @@ extension Shard {
 
     // MARK: Other shards
 
-    private static let sentHeaderSize = 32
+    private static let sentHeaderSize = 40
 
     /// Sends a message that queues of this shard have refused back to another shard's publisher, with the reason.
+    ///
+    /// `sequence` is the publisher's number for it: a shard that has passed it on knows by it for whom.
     @inline(never)
-    func sendRefused(_ message: BatchedMessage, to origin: ChannelAddress) {
+    func sendRefused(_ message: BatchedMessage, to origin: ChannelAddress, _ sequence: UInt64) {
         guard let refusal = self.refusal else { return }
         self.refusal = nil
         guard let (code, text) = self.reason(refusal) else { return }
+        self.sendRefused(message, code, text, to: origin, sequence)
+    }
+
+    private func sendRefused(
+        _ message: BatchedMessage,
+        _ code: ReplyCode,
+        _ text: ShortString,
+        to origin: ChannelAddress,
+        _ sequence: UInt64
+    ) {
         let octets = text.bytes
         let headerSize = Self.sentHeaderSize + (octets.count + 7) & ~7
         let size = headerSize + BatchedMessage.size(of: message.view)
@@ -82,19 +96,45 @@ extension Shard {
         origin.write(at: base + 8)
         base.storeBytes(of: UInt32(code.rawValue), toByteOffset: 24, as: UInt32.self)
         base.storeBytes(of: UInt32(truncatingIfNeeded: octets.count), toByteOffset: 28, as: UInt32.self)
+        base.storeBytes(of: sequence, toByteOffset: 32, as: UInt64.self)
         UnsafeMutableRawBufferPointer(start: base + Self.sentHeaderSize, count: octets.count).copyBytes(from: octets)
         BatchedMessage.write(message.view, flags: message.flags, at: base + headerSize)
     }
 
-    /// Another shard has refused a publish of this shard's channel.
+    /// Another shard has refused a publish of this shard's channel, or one that a window here has passed on.
     func applyRefused(_ record: UnsafeMutableRawPointer) {
-        guard let channel = self.channel(ChannelAddress(readAt: record + 8)), channel.pointee.phase == .open,
-            channel.pointee.mode == .confirm,
-            let code = ReplyCode(rawValue: UInt16(record.loadUnaligned(fromByteOffset: 24, as: UInt32.self)))
-        else { return }
+        let rawCode = UInt16(record.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
+        guard let code = ReplyCode(rawValue: rawCode) else { return }
         let count = Int(record.loadUnaligned(fromByteOffset: 28, as: UInt32.self))
         let text = ShortString(UnsafeRawBufferPointer(start: record + Self.sentHeaderSize, count: count))
         let message = BatchedMessage(record + (Self.sentHeaderSize + (count + 7) & ~7))
+        let origin = ChannelAddress(readAt: record + 8)
+        guard origin.isInternalOrigin else {
+            self.returnRefused(message, code, text, to: origin)
+            return
+        }
+        let ticket = record.loadUnaligned(fromByteOffset: 32, as: UInt64.self)
+        guard case .unique(let first)? = self.internalPublishes.completion(of: ticket),
+            let waiters = self.windows.pending[first]?.waiters
+        else { return }
+        for waiter in waiters where waiter.wantsReason {
+            if waiter.channel.shard == self.index {
+                self.returnRefused(message, code, text, to: waiter.channel)
+            } else {
+                self.sendRefused(message, code, text, to: waiter.channel, waiter.sequence)
+            }
+        }
+    }
+
+    private func returnRefused(
+        _ message: BatchedMessage,
+        _ code: ReplyCode,
+        _ text: ShortString,
+        to origin: ChannelAddress
+    ) {
+        guard let channel = self.channel(origin), channel.pointee.phase == .open, channel.pointee.mode != .plain else {
+            return
+        }
         self.returnMessage(message.view, code, text, channel)
     }
 }

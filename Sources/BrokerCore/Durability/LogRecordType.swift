@@ -26,4 +26,6 @@ public enum LogRecordType: UInt8, Sendable, CaseIterable {
     case delaysChanged = 14
     /// A key that an exchange with `x-message-deduplication` knows; see ``WindowRecord``.
     case window = 15
+    /// How far an exchange has come with a publisher; see ``PublisherRecord``.
+    case publisher = 16
 }

@@ -128,6 +128,8 @@ public struct RecoveredState: Sendable {
             self.delays.change(try DelaysChangedRecord(payload).changes)
         case .window:
             self.apply(try WindowRecord(payload))
+        case .publisher:
+            self.apply(try PublisherRecord(payload))
         case .snapshotBegin, .snapshotEnd:
             // What stands between them is told again, which the first invariant allows.
             break
@@ -158,10 +160,28 @@ public struct RecoveredState: Sendable {
     }
 
     private mutating func apply(_ record: WindowRecord) {
-        let key = Key(virtualHost: record.virtualHost, name: record.exchange)
+        self.change(record.virtualHost, record.exchange) {
+            $0.insert(record.key, deadline: record.deadline, isLogged: true)
+        }
+    }
+
+    private mutating func apply(_ record: PublisherRecord) {
+        self.change(record.virtualHost, record.exchange) {
+            let name = PublisherTable.Name(id: record.publisher, isPersistent: true)
+            $0.publishers.restore(name, record.sequence, deadline: record.deadline)
+        }
+    }
+
+    /// Changes the window of an exchange, if it has one.
+    private mutating func change(
+        _ virtualHost: ShortString,
+        _ name: ShortString,
+        _ body: (inout DeduplicationWindow) -> Void
+    ) {
+        let key = Key(virtualHost: virtualHost, name: name)
         guard let exchange = self.exchangesByName[key], exchange.isDeduplicating else { return }
         var window = self.windowsByName.removeValue(forKey: key) ?? DeduplicationWindow(exchange.arguments)
-        window.insert(record.key, deadline: record.deadline, isLogged: true)
+        body(&window)
         self.windowsByName[key] = window
     }
 

@@ -328,6 +328,7 @@ extension Shard {
         self.log.deliveredQueues.removeAll(keepingCapacity: true)
         self.flushReturns()
         self.flushDelays()
+        self.flushPublishers()
         self.flushSettled()
     }
 

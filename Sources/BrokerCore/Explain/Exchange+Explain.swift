@@ -8,6 +8,8 @@ struct QuestionMessage {
     let properties: [UInt8]
     /// The headers ordered by name.
     let headers: [(key: ShortString, value: FieldValue)]
+    /// Whether it would be to outlive the broker.
+    let isPersistent: Bool
 
     /// Calls `body` with the message as exchanges look at it.
     func withHeaders<Result>(_ body: (inout MessageHeaders) -> Result) -> Result {

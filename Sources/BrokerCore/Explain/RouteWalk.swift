@@ -10,8 +10,8 @@ struct RouteWalk {
     private let host: VirtualHost
     private let message: QuestionMessage
     private let now: UInt64
-    /// Whether a key is known at the window of an exchange; nil when another shard would know.
-    private let isKnown: (Exchange, [UInt8]) -> Bool?
+    /// Whether a message is known at the window of an exchange; nil when another shard would know.
+    private let isKnown: (Exchange, MessageIdentity) -> Bool?
     private var pending: [Step] = []
     private var chances: [Step] = []
     private var visited: Set<ObjectIdentifier> = []
@@ -39,8 +39,12 @@ struct RouteWalk {
     }
 
     /// Makes a walk that has not begun.
-    init(_ host: VirtualHost, _ message: QuestionMessage, now: UInt64, isKnown: @escaping (Exchange, [UInt8]) -> Bool?)
-    {
+    init(
+        _ host: VirtualHost,
+        _ message: QuestionMessage,
+        now: UInt64,
+        isKnown: @escaping (Exchange, MessageIdentity) -> Bool?
+    ) {
         self.host = host
         self.message = message
         self.now = now
@@ -170,8 +174,10 @@ struct RouteWalk {
     private mutating func passes(_ exchange: Exchange, _ visit: inout ExchangeVisit) -> Bool {
         guard exchange.station != nil else { return true }
         let arguments = exchange.definition.arguments
-        if exchange.isDeduplicating, let key = DeduplicationArguments.key(self.message.headers, arguments) {
-            let isKnown = self.isKnown(exchange, key)
+        if exchange.isDeduplicating,
+            let identity = MessageIdentity(self.message.headers, arguments, isPersistent: self.message.isPersistent)
+        {
+            let isKnown = self.isKnown(exchange, identity)
             visit.stations.append(.deduplicates(isKnown: isKnown))
             if isKnown == true {
                 self.isDuplicate = true

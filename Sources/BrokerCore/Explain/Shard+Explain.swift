@@ -18,11 +18,12 @@ extension Shard {
             return explanation
         }
         let now = self.epochMilliseconds(at: self.now)
-        var walk = RouteWalk(host, Self.message(question.properties, key), now: now) { exchange, key in
+        let isPersistent = self.log.isOn && question.properties.deliveryMode == 2
+        let message = Self.message(question.properties, key, isPersistent: isPersistent)
+        var walk = RouteWalk(host, message, now: now) { exchange, identity in
             guard let station = exchange.station, station.home(of: self.count) == self.index else { return nil }
-            let isPersistent = self.log.isOn && question.properties.deliveryMode == 2
             let window = self.windows.byStation[station.number]
-            return window?.standsFor(key, isPersistent: isPersistent, now: now) ?? false
+            return window?.knowledge(of: identity, isPersistent: isPersistent, now: now).isDuplicate ?? false
         }
         walk.run(from: exchange)
         explanation.exchanges = walk.visits
@@ -44,7 +45,11 @@ extension Shard {
         return explanation
     }
 
-    private static func message(_ properties: BasicProperties, _ key: ShortString) -> QuestionMessage {
+    private static func message(
+        _ properties: BasicProperties,
+        _ key: ShortString,
+        isPersistent: Bool
+    ) -> QuestionMessage {
         let headers = properties.headers ?? .empty
         let copies = ["CC", "BCC"].compactMap { (name: ShortString) in headers[name] }
         // Not more than the first 255 octets of each, as everywhere.
@@ -52,7 +57,12 @@ extension Shard {
         let entries = headers.enumerated()
             .sorted { ($0.element.key, $0.offset) < ($1.element.key, $1.offset) }
             .map { (key: $0.element.key, value: $0.element.value) }
-        return QuestionMessage(keys: [key.bytes] + extraKeys, properties: properties.encoded, headers: entries)
+        return QuestionMessage(
+            keys: [key.bytes] + extraKeys,
+            properties: properties.encoded,
+            headers: entries,
+            isPersistent: isPersistent
+        )
     }
 
     // MARK: Checks

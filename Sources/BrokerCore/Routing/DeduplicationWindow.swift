@@ -1,7 +1,8 @@
 import AMQPProtocol
 internal import DequeModule
 
-/// The keys of the last messages that an exchange with `x-message-deduplication` has let through.
+/// The keys of the last messages that an exchange with `x-message-deduplication` has let through, and how far publishers
+/// that number their messages have come.
 ///
 /// 1. Bounded in count and octets; the oldest key goes first.
 /// 2. A key whose time has passed counts as not there. It goes when it is the oldest, so that a window whose keys all
@@ -23,18 +24,38 @@ struct DeduplicationWindow: Sendable {
         var ticket: UInt64
     }
 
+    /// What is known of a message that comes.
+    enum Knowledge {
+        /// It goes through; perhaps in place of one with its key that was not to last.
+        case new(former: Entry?)
+        /// Another one is under way.
+        case underWay(ticket: UInt64)
+        /// Another one is where it belongs.
+        case known(isLogged: Bool)
+
+        /// Whether the message goes no further.
+        var isDuplicate: Bool {
+            if case .new = self { false } else { true }
+        }
+    }
+
     /// The most keys.
     let limit: Int
     private var entries: [[UInt8]: Entry] = [:]
     private var order: Deque<(key: [UInt8], stamp: UInt64)> = []
-    /// Octets that the keys take.
-    private(set) var bytes = 0
+    /// Publishers that number their messages.
+    var publishers: PublisherTable
+    private var keyBytes = 0
     private var nextStamp: UInt64 = 1
 
     /// Makes a window without keys for an exchange with these arguments.
     init(_ arguments: FieldTable) {
         self.limit = DeduplicationArguments.size(arguments)
+        self.publishers = PublisherTable(limit: DeduplicationArguments.publishers(arguments))
     }
+
+    /// Octets that keys and publishers take.
+    var bytes: Int { self.keyBytes + self.publishers.bytes }
 
     /// The number of keys, those with a time that has passed included.
     var count: Int { self.entries.count }
@@ -47,9 +68,20 @@ struct DeduplicationWindow: Sendable {
         return entry
     }
 
-    /// Whether a message with a key is a duplicate.
-    func standsFor(_ key: [UInt8], isPersistent: Bool, now: UInt64) -> Bool {
-        self.entry(of: key, now: now).map { $0.isPersistent || !isPersistent } ?? false
+    /// What is known of a message.
+    func knowledge(of identity: MessageIdentity, isPersistent: Bool, now: UInt64) -> Knowledge {
+        switch identity {
+        case .key(let key):
+            let entry = self.entry(of: key, now: now)
+            guard let entry, entry.isPersistent || !isPersistent else { return .new(former: entry) }
+            return entry.ticket == 0 ? .known(isLogged: entry.isLogged) : .underWay(ticket: entry.ticket)
+        case .number(let number, let name):
+            return switch self.publishers.knowledge(of: number, from: name, now: now) {
+            case .new: .new(former: nil)
+            case .underWay(let ticket): .underWay(ticket: ticket)
+            case .known: .known(isLogged: isPersistent)
+            }
+        }
     }
 
     /// The publish that other shards have not answered and that stands for a key; 0 when there is none.
@@ -76,10 +108,10 @@ struct DeduplicationWindow: Sendable {
             ticket: ticket
         )
         self.order.append((key, stamp))
-        self.bytes += Self.size(key)
+        self.keyBytes += Self.size(key)
         while let oldest = self.order.first {
             if let entry = self.entries[oldest.key], entry.stamp == oldest.stamp {
-                guard self.count > self.limit || self.bytes > most || entry.deadline <= now else { break }
+                guard self.count > self.limit || self.keyBytes > most || entry.deadline <= now else { break }
                 self.remove(oldest.key)
             }
             self.order.removeFirst()
@@ -90,9 +122,39 @@ struct DeduplicationWindow: Sendable {
         }
     }
 
+    /// Adds the key of a message that has gone its way.
+    mutating func insert(
+        _ key: [UInt8],
+        _ message: DeduplicationWindows.Pending,
+        ticket: UInt64,
+        now: UInt64,
+        most: Int
+    ) {
+        self.insert(
+            key,
+            deadline: message.deadline,
+            isLogged: message.isLogged,
+            isPersistent: message.isPersistent,
+            ticket: ticket,
+            now: now,
+            most: most - self.publishers.bytes
+        )
+    }
+
+    /// A publisher has had something new; there may be `most` octets, those of keys included.
+    mutating func changePublisher(
+        _ name: PublisherTable.Name,
+        deadline: UInt64,
+        now: UInt64,
+        most: Int,
+        _ body: (inout PublisherSequence) -> Void
+    ) {
+        self.publishers.change(name, deadline: deadline, now: now, most: most - self.keyBytes, body)
+    }
+
     private mutating func remove(_ key: [UInt8]) {
         if self.entries.removeValue(forKey: key) != nil {
-            self.bytes -= Self.size(key)
+            self.keyBytes -= Self.size(key)
         }
     }
 
@@ -142,65 +204,6 @@ struct DeduplicationWindow: Sendable {
             }
             budget -= Self.size(key)
             body(key, entry.deadline)
-        }
-        return nil
-    }
-}
-
-/// The arguments and headers of deduplication.
-enum DeduplicationArguments {
-    private static let isOnKey: ShortString = "x-message-deduplication"
-    private static let sizeKey: ShortString = "x-cache-size"
-    private static let timeKey: ShortString = "x-cache-ttl"
-    private static let headerKey: ShortString = "x-deduplication-header"
-
-    /// Whether an exchange lets a message through once only.
-    static func isOn(_ arguments: FieldTable) -> Bool { arguments[self.isOnKey]?.booleanValue == true }
-
-    /// How many keys an exchange remembers.
-    static func size(_ arguments: FieldTable) -> Int {
-        max(1, Int(clamping: arguments[self.sizeKey]?.integerValue ?? 128))
-    }
-
-    /// The header that holds the key.
-    static func header(_ arguments: FieldTable) -> ShortString {
-        arguments[self.headerKey]?.stringValue.flatMap { ShortString($0) } ?? self.headerKey
-    }
-
-    /// The octets of a message's key, its type among them; nil without one.
-    static func key(
-        _ entries: [(key: ShortString, value: FieldValue)],
-        _ arguments: FieldTable
-    ) -> [UInt8]? {
-        MessageHeaders.find(self.header(arguments), in: entries).map { FieldTable([("", $0)]).encodedBytes }
-    }
-
-    /// Until when a message's key is known, in milliseconds since 1970: its own header counts before the exchange's.
-    static func deadline(
-        _ entries: [(key: ShortString, value: FieldValue)],
-        _ arguments: FieldTable,
-        now: UInt64
-    ) -> UInt64 {
-        let own = MessageHeaders.find(self.timeKey, in: entries)?.integerValue.flatMap { $0 > 0 ? $0 : nil }
-        guard let time = own ?? arguments[self.timeKey]?.integerValue else { return .max }
-        let (deadline, overflow) = now.addingReportingOverflow(UInt64(max(time, 0)))
-        return overflow ? .max : deadline
-    }
-
-    /// Why an exchange cannot be declared with arguments; nil when it can.
-    static func refusal(_ arguments: FieldTable) -> String? {
-        guard let isOn = arguments[self.isOnKey] else { return nil }
-        guard let isOn = isOn.booleanValue else {
-            return "Invalid argument \(ErlangTerm.text(isOn)), '\(self.isOnKey)' must be a boolean"
-        }
-        guard isOn else { return nil }
-        for key in [self.sizeKey, self.timeKey] {
-            if let value = arguments[key], (value.integerValue ?? 0) < 1 {
-                return "Invalid argument \(ErlangTerm.text(value)), '\(key)' must be a positive integer"
-            }
-        }
-        if let name = arguments[self.headerKey], name.stringValue.flatMap({ ShortString($0) })?.isEmpty ?? true {
-            return "Invalid argument \(ErlangTerm.text(name)), '\(self.headerKey)' must be the name of a header"
         }
         return nil
     }

@@ -8,7 +8,7 @@ extension Exchange {
     func stop(_ headers: inout MessageHeaders, into targets: inout RouteTargets) -> Bool {
         guard let station = self.station else { return false }
         if self.isDeduplicating, targets.stopsAtWindows,
-            DeduplicationArguments.key(headers.entries(), self.definition.arguments) != nil
+            MessageIdentity(headers.entries(), self.definition.arguments, isPersistent: false) != nil
         {
             targets.addWindow(station)
             return true

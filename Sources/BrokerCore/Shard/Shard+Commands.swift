@@ -134,14 +134,18 @@ extension Shard {
         var isLogged = self.enqueueBatched(message, record, count, &isRejected)
         let size = Int(record.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
         if let ticket = self.passWindow(message, record, count, &isLogged, &isRejected) {
-            self.wait(for: ticket, .init(channel: origin, sequence: sequence, bytes: size))
+            let wantsReason = self.wantsReason(record, sequence)
+            if isRejected { self.tellRefusal(message, wantsReason, to: origin, sequence) }
+            let waiter = DeduplicationWindows.Waiter(
+                channel: origin,
+                sequence: sequence,
+                bytes: size,
+                wantsReason: wantsReason
+            )
+            self.wait(for: ticket, waiter)
             return
         }
-        if isRejected {
-            let wantsReason = sequence != 0 && record.loadUnaligned(fromByteOffset: 36, as: UInt32.self) != 0
-            if wantsReason { self.sendRefused(message, to: origin) }
-            self.refusal = nil
-        }
+        if isRejected { self.tellRefusal(message, self.wantsReason(record, sequence), to: origin, sequence) }
         if sequence != 0 {
             if isLogged {
                 self.waitToAccept(origin, sequence, isRejected: isRejected)
@@ -158,6 +162,21 @@ extension Shard {
         } else {
             self.creditsDue.append((connection, size))
         }
+    }
+
+    private func wantsReason(_ record: UnsafeMutableRawPointer, _ sequence: UInt64) -> Bool {
+        sequence != 0 && record.loadUnaligned(fromByteOffset: 36, as: UInt32.self) != 0
+    }
+
+    @inline(never)
+    private func tellRefusal(
+        _ message: BatchedMessage,
+        _ wantsReason: Bool,
+        to origin: ChannelAddress,
+        _ sequence: UInt64
+    ) {
+        if wantsReason { self.sendRefused(message, to: origin, sequence) }
+        self.refusal = nil
     }
 
     /// Tells the publisher's shard that this shard's queues have a message.
@@ -234,7 +253,8 @@ extension Shard {
         return isLogged || isKept
     }
 
-    /// Takes a message to the window that its record names, if it does; returns the ticket when the answer comes later.
+    /// Takes a message to the window that its record names, if it does; returns the ticket when the answer comes later,
+    /// though a queue of this shard may have refused it already.
     @inline(__always)
     private func passWindow(
         _ message: BatchedMessage,
@@ -263,7 +283,9 @@ extension Shard {
             generation: record.loadUnaligned(fromByteOffset: 44, as: UInt32.self)
         )
         guard let (station, task) = Station.at(address), task == .deduplicate else { return nil }
-        switch self.deduplicate(self.storeBatched(message), message.flags, at: station) {
+        let wantsReason = record.loadUnaligned(fromByteOffset: 36, as: UInt32.self) != 0
+        let slot = self.storeBatched(message)
+        switch self.deduplicate(slot, message.flags, at: station, wantsReason: wantsReason) {
         case .done(let isRefused):
             isRejected = isRefused
             return nil
@@ -271,7 +293,8 @@ extension Shard {
             isRejected = isRefused
             isLogged = true
             return nil
-        case .later(let ticket):
+        case .later(let ticket, let isRefused):
+            isRejected = isRefused
             return ticket
         }
     }

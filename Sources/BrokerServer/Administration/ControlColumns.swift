@@ -54,6 +54,9 @@ enum ControlColumns {
         .init("internal") { .bool($0.isInternal) },
         .init("arguments") { JSONValue(typed: $0.arguments) },
         .init("policy") { .string($0.policy.policy ?? "") },
+        // Of exchanges that let messages through once.
+        .init("published") { $0.deduplication.map { .integer(Int64(clamping: $0.published)) } ?? "" },
+        .init("duplicates") { $0.deduplication.map { .integer(Int64(clamping: $0.duplicates)) } ?? "" },
     ]
 
     static let bindings: [ControlColumn<BindingSnapshot>] = [

@@ -97,16 +97,76 @@ import Testing
         let broker = RestartTests.broker(shards)
         let confirming = self.open(broker)
         let plain = SimulatedClient(broker).open(further: Self.wants)
-        let committing = SimulatedClient(broker).open(further: Self.wants)
-        committing.call(TxSelect())
         for queue: ShortString in ["p", "q"] {
             self.publish(confirming, "1", to: queue)
             confirming.receive()
             self.publish(plain, "2", to: queue)
             #expect(plain.receive().lines == [])
-            self.publish(committing, "3", to: queue)
         }
-        #expect(!committing.call(TxCommit()).lines.contains { $0.contains("return") })
+    }
+
+    @Test(arguments: [1, 2], ["p", "q"] as [ShortString])
+    func aTransactionIsToldBeforeItEnds(shards: Int, queue: ShortString) {
+        let broker = RestartTests.broker(shards)
+        _ = self.open(broker)
+        for capabilities in [Self.wants, []] {
+            let client = SimulatedClient(broker).open(further: capabilities)
+            client.call(TxSelect())
+            for text in ["1", "2"] { self.publish(client, text, to: queue) }
+            let received = client.call(TxCommit())
+            #expect(received.lines.last?.contains("406 PRECONDITION_FAILED - partial tx completion") == true)
+            // The first transaction's first message is there; all others are refused.
+            #expect(received.count == (capabilities.isEmpty ? 1 : 2), "\(received.lines)")
+            if !capabilities.isEmpty {
+                #expect(received.replyText.hasPrefix("506 RESOURCE_ERROR - no room within max-length 1 of queue"))
+                #expect(received.first?.text == "2")
+            }
+        }
+        #expect(broker.shards.allSatisfy { $0.refusal == nil })
+    }
+
+    /// The window of the exchange is on one of the shards; either queue is elsewhere for one of the exchanges.
+    @Test(arguments: [(1, 0), (2, 0), (2, 1), (3, 1)], ["p", "q", "all"] as [ShortString])
+    func whatAWindowHasPassedOnComesBack(shards: (Int, Int), key: ShortString) {
+        let broker = RestartTests.broker(shards.0)
+        let client = self.open(broker, shard: shards.1)
+        for exchange in ["a", "b", "c"] as [ShortString] {
+            let arguments: FieldTable = ["x-message-deduplication": .bool(1)]
+            client.call(ExchangeDeclare(exchange: exchange, type: "direct", durable: true, arguments: arguments))
+            for queue in ["p", "q"] as [ShortString] {
+                client.call(QueueBind(queue: queue, exchange: exchange, routingKey: queue))
+                client.call(QueueBind(queue: queue, exchange: exchange, routingKey: "all"))
+            }
+        }
+        for queue in ["p", "q"] as [ShortString] { self.publish(client, "1", to: queue) }
+        client.receive()
+        for (index, exchange) in (["a", "b", "c"] as [ShortString]).enumerated() {
+            let headers: FieldTable = ["x-deduplication-header": .text("\(index)")]
+            for body in [UInt8(ascii: "2"), UInt8(ascii: "3")] {
+                client.publish(
+                    exchange: exchange,
+                    routingKey: key,
+                    properties: BasicProperties(headers: headers, deliveryMode: 2),
+                    body: [body]
+                )
+            }
+            let received = client.receive()
+            let returns = received.filter { $0.text != nil }
+            // The second one is a duplicate of the first while that is under way, and first when that is answered.
+            #expect(received.count - returns.count == 2 || received.lines.last?.hasSuffix("multiple") == true)
+            #expect(received.lines.filter { $0.contains("nack") }.count >= 1)
+            let most = key == "all" ? min(shards.0, 2) : 1
+            // A duplicate hears of those shards that have not answered yet.
+            #expect(returns.count >= 2 && returns.count <= 2 * most, "\(received.lines)")
+            #expect(received.replyText.hasPrefix("506 RESOURCE_ERROR - no room within max-length 1 of queue"))
+        }
+        #expect(broker.shards.allSatisfy { $0.refusal == nil && $0.windows.pending.isEmpty })
+        // Others are not told.
+        let other = SimulatedClient(broker, shard: shards.1).open()
+        other.call(ConfirmSelect())
+        let properties = BasicProperties(headers: ["x-deduplication-header": .text("new")], deliveryMode: 2)
+        other.publish(exchange: "a", routingKey: key, properties: properties, body: [65])
+        #expect(other.receive().lines == ["1 nack 1"])
     }
 
     @Test(arguments: [1, 2])

@@ -91,7 +91,7 @@ import Testing
             ]
         )
         #expect(BindingDefinition.DestinationKind.exchange.rawValue == 1)
-        #expect(LogRecordType.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15])
+        #expect(LogRecordType.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16])
     }
 
     @Test(arguments: everyChange)

@@ -203,7 +203,12 @@ import Testing
         // Beyond the limit: what a table finds is found, and that not all was seen is said.
         let host = try #require(scene.broker.shards[0].topology.virtualHost(named: "/"))
         let exchange = try #require(host.exchange(named: "d"))
-        let message = QuestionMessage(keys: [Array("k\(count - 1)".utf8)], properties: [0, 0], headers: [])
+        let message = QuestionMessage(
+            keys: [Array("k\(count - 1)".utf8)],
+            properties: [0, 0],
+            headers: [],
+            isPersistent: false
+        )
         let finding = exchange.explain(message, limit: 10)
         #expect(finding.bindings.count == 11 && finding.hasMatch && finding.unseen == count - 11)
     }

@@ -233,6 +233,10 @@ import Testing
             "'x-cache-ttl' must be a positive integer"
         ),
         (
+            ["x-message-deduplication": .bool(1), "x-max-publishers": .int64(-1)],
+            "'x-max-publishers' must be a positive integer"
+        ),
+        (
             ["x-message-deduplication": .bool(1), "x-deduplication-header": .int32(1)],
             "'x-deduplication-header' must be the name of a header"
         ),
