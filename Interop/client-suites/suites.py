@@ -3,6 +3,7 @@
 import fcntl
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -52,3 +53,26 @@ def py_amqp() -> None:
 def kombu() -> None:
     """kombu's own tests with RabbitMQ over py-amqp pass."""
     _run("kombu", "t/integration/test_py_amqp.py", "test")
+
+
+_GO_CLIENT = Path("/usr/share/gocode/src/github.com/streadway/amqp")
+
+
+@scenario("go", limit=300)
+def go() -> None:
+    """The Go client's own tests with RabbitMQ pass; its source comes from Debian, with Go if that is not there."""
+    if not _GO_CLIENT.is_dir() or not shutil.which("go"):
+        packages = ["golang-go", "golang-github-streadway-amqp-dev"]
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            subprocess.run(["apt-get", "-qq", *command], check=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as path:
+        package = Path(path, "src/github.com/streadway/amqp")
+        shutil.copytree(_GO_CLIENT, package)
+        variables = {"GOPATH": path, "GOCACHE": f"{path}/cache", "GO111MODULE": "off", "AMQP_URL": url()}
+        # Closing from many threads at once is a matter of luck: not once.
+        for tests in (["-tags", "integration"], ["-tags", "integration", "-run", "TestConcurrentClose", "-count", "20"]):
+            done = subprocess.run(
+                ["go", "test", *tests, "."],
+                cwd=package, env=os.environ | variables, capture_output=True, text=True, check=False,
+            )
+            assert done.returncode == 0, f"go test ended with {done.returncode}: {done.stdout[-3000:]}{done.stderr[-1000:]}"
