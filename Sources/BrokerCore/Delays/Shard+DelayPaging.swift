@@ -77,6 +77,16 @@ extension Shard {
             return scanned < limit && read.octets < ShardLimits.pageReadBytes
                 && read.wanted.count < ShardLimits.pageReadMessages
         }
+        if scanned < limit, let start = self.delays.wheel.nextFarSlot(to: horizon), start != self.delays.lookedFarSlot {
+            // What comes first in it is not sorted out before its time comes: once, for that looks at all of it.
+            self.delays.lookedFarSlot = start
+            for entry in self.delays.wheel.elementsOfFarSlot(to: start + ShardLimits.delayReadAheadMilliseconds) {
+                guard read.octets < ShardLimits.pageReadBytes, read.wanted.count < ShardLimits.pageReadMessages else {
+                    break
+                }
+                self.want(entry.slot, read, isDelayed: true)
+            }
+        }
         if read.octets >= ShardLimits.pageReadBytes || read.wanted.count >= ShardLimits.pageReadMessages {
             self.delays.window = read.wanted.count
         }

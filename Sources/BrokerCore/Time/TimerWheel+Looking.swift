@@ -14,6 +14,34 @@ extension TimerWheel {
         }
     }
 
+    /// When the slot begins that comes behind what ``forEachNear(to:_:)`` looks at, if there is one until `time`.
+    func nextFarSlot(to time: UInt64) -> UInt64? {
+        self.farSlot.flatMap { place in
+            let start = self.start(level: place.level, slot: place.slot)
+            return start <= time ? start : nil
+        }
+    }
+
+    /// The elements of that slot with deadlines until `time`, in order; looks at all of them.
+    func elementsOfFarSlot(to time: UInt64) -> [Element] {
+        guard let place = self.farSlot, let slots = self.levels[place.level] else { return [] }
+        var elements: [Element] = []
+        self.forEach(in: slots[place.slot].first, from: 0) { element in
+            if element.deadline <= time { elements.append(element) }
+            return true
+        }
+        elements.sort { $0.precedes($1) }
+        return elements
+    }
+
+    private var farSlot: (level: Int, slot: Int)? {
+        for level in 2..<Self.levelCount {
+            guard let slots = self.levels[level] else { continue }
+            for slot in 0..<Self.slotCount where slots[slot].first != nil { return (level, slot) }
+        }
+        return nil
+    }
+
     /// Hands over elements in order until `body` says that it is enough.
     func forEachInOrder(_ body: (Element) -> Bool) {
         guard self.forEach(in: self.dueFirst, from: self.dueIndex, body) else { return }

@@ -104,6 +104,25 @@ import Testing
         #expect(first.map { scene.shard.store.isResident($0.slot) } == true)
     }
 
+    /// The wheel does not sort a slot of 65.536 s out before its time comes.
+    @Test func whatComesAtTheBeginningOfASlotIsReadBeforeItsTime() {
+        let scene = Scene()
+        let slot: UInt64 = 1 << 16
+        let border = (SimulatedBroker.startOfTime / slot + 2) * slot
+        let delay = Int32(border - SimulatedBroker.startOfTime) + 20
+        self.publish(scene, 0..<50, delay: { _ in delay })
+        self.publish(scene, 50..<1000, delay: { _ in delay + 30_000 })
+        #expect(scene.shard.store.pagedCount > 500)
+        scene.broker.advance(milliseconds: UInt64(delay) - 50)
+        #expect(scene.shard.delayedMessageCount == 1000)
+        // Those that come first are in memory already.
+        let first = scene.shard.delays.wheel.elementsOfFarSlot(to: border + 100)
+        #expect(first.count == 50)
+        #expect(first.allSatisfy { scene.shard.store.isResident($0.slot) })
+        scene.broker.advance(milliseconds: 100)
+        #expect(scene.shard.delayedMessageCount == 950)
+    }
+
     /// A queue that keeps nothing gets what the log had of an exchange that does.
     @Test func theLogForgetsWhatBecomesTransient() {
         let scene = Scene(isDurable: true)
