@@ -5,6 +5,7 @@ internal import BrokerStore
 final class SimulatedPager {
     /// Payloads in scratch files by shard and position.
     private var scratch: [Int: [UInt64: [UInt8]]] = [:]
+    private var lastPayload: [UInt8]?
     private var requests: [(shard: Int, request: PageRequest)] = []
     /// Writes to scratch files fail while this is set.
     var isFull = false
@@ -16,6 +17,8 @@ final class SimulatedPager {
     private(set) var readCount = 0
     /// Writes to scratch files so far.
     private(set) var writeCount = 0
+    /// Who tells lies about what is read back.
+    var liar = Liar(nil)
 
     var hasRequests: Bool { !self.requests.isEmpty }
 
@@ -70,7 +73,11 @@ final class SimulatedPager {
                 read.missed(number, PageMiss(.refused, "cannot read scratch-\(index)-0: Input/output error"))
                 continue
             }
-            guard let payload = self.scratch[index]?[wanted.position] else { continue }
+            guard var payload = self.scratch[index]?[wanted.position] else { continue }
+            if let other = self.lastPayload, other.count == payload.count, self.liar.lies(.swapsPages) {
+                payload = other
+            }
+            self.lastPayload = payload
             let buffer = read.allocate(payload.count)
             buffer.copyBytes(from: payload)
             read.found(number, UnsafeRawBufferPointer(buffer))

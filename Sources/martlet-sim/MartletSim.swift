@@ -27,6 +27,9 @@ import BrokerSimulation
     @Option(help: "What is simulated: plain queues, queues with features, or both.")
     var kind = Kind.both
 
+    @Option(help: "What is not as it should be around the broker: the judge must find it.")
+    var lie: Lie?
+
     @Option(help: "Lines of the trace of a failing seed.")
     var tail: Int = 30
 
@@ -78,6 +81,9 @@ import BrokerSimulation
 
     private func run(_ seed: UInt64, _ kind: Kind) -> SimulationReport {
         kind == .features
-            ? FeatureRun(seed: seed, steps: self.steps).run() : SimulationRun(seed: seed, steps: self.steps).run()
+            ? FeatureRun(seed: seed, steps: self.steps, lie: self.lie).run()
+            : SimulationRun(seed: seed, steps: self.steps, lie: self.lie).run()
     }
 }
+
+extension Lie: ExpressibleByArgument {}

@@ -55,7 +55,9 @@ extension SimulatedBroker {
             piece.withUnsafeBytes { self.shards[socket.shard].receive($0, on: socket.id, now: self.now) }
             self.endTurn(of: socket.shard, endsTurn)
         case .batch(let from, let to):
-            let batch = self.batches[from][to].removeFirst()
+            let isEarly = self.batches[from][to].count > 1 && self.liar.lies(.swapsBatches, oneIn: 10)
+            let batch = self.batches[from][to].remove(at: isEarly ? 1 : 0)
+            if self.liar.lies(.losesBatches, oneIn: 100) { return }
             self.shards[to].apply(batch, now: self.now)
             self.endTurn(of: to, endsTurn)
         case .commit:

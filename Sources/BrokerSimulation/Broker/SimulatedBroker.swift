@@ -66,6 +66,8 @@ public final class SimulatedBroker {
     var slowLink: (from: Int, to: Int)?
     /// How often a commit is put off, about, before it is begun: much gathers for a slow disk.
     var commitPatience = 1
+    /// Who tells lies about what travels between shards.
+    var liar = Liar(nil)
     private var nextShard = 0
     /// Shards that have had input since their last turn ended.
     var hasOpenTurn: [Bool]

@@ -24,6 +24,8 @@ final class SimulatedLog {
     /// Where it is.
     let disk: SimulatedFileSystem
     let options: SimulatedLogOptions
+    /// Who tells lies about records.
+    private let liar: Liar
     /// What the directory held.
     let state: RecoveredState
     /// What was found when it was read.
@@ -37,13 +39,18 @@ final class SimulatedLog {
     let reader: LogReader
 
     /// Opens the data directory of a disk and reads its log, as a start does.
-    init(_ disk: SimulatedFileSystem, _ options: SimulatedLogOptions) throws(StoreError) {
+    init(
+        _ disk: SimulatedFileSystem,
+        _ options: SimulatedLogOptions,
+        _ liar: Liar = Liar(nil)
+    ) throws(StoreError) {
         let directory = try DataDirectory.open(Self.directoryPath, files: disk, newIdentity: options.identity)
         let log = Self.log(disk, options, identity: directory.identity)
         (self.state, self.report) = try Self.read(log, from: nil, staysInLog: options.staysInLog)
         self.reader = LogReader(of: log)
         self.disk = disk
         self.options = options
+        self.liar = liar
         self.directory = directory
         self.writer = SteppedLogWriter(log: log, policy: options.policy)
     }
@@ -86,6 +93,13 @@ final class SimulatedLog {
         try Self.read(Self.log(self.disk.copy(), self.options, identity: self.directory.identity), from: start).0
     }
 
+    /// What a start would find if power went now.
+    func reportAfterPowerLoss(seed: UInt64) throws(StoreError) -> RecoveryReport {
+        let disk = self.disk.copy()
+        disk.losePower(seed: seed)
+        return try Self.read(Self.log(disk, self.options, identity: self.directory.identity), from: nil).1
+    }
+
     /// The records a start would find now.
     func records() throws(StoreError) -> [DurableRecord] {
         var records: [DurableRecord] = []
@@ -110,15 +124,19 @@ final class SimulatedLog {
 
     /// Hands over what a shard has written in a turn.
     func submit(_ records: LogRecords, from shard: Int) {
+        let batch = self.liar.isAboutRecords ? self.liar.batch(of: records) : Self.batch(of: records)
+        batch.mark = records.number
+        self.writer.submit(batch, from: shard)
+    }
+
+    private static func batch(of records: LogRecords) -> LogBatch {
         let (base, capacity) = records.giveAway()
-        let batch = LogBatch(
+        return LogBatch(
             adopting: base,
             count: records.count,
             capacity: capacity,
             recordCount: records.recordCount
         )
-        batch.mark = records.number
-        self.writer.submit(batch, from: shard)
     }
 
     /// Whether the writer has something to do.

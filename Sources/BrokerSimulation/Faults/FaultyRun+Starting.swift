@@ -26,6 +26,8 @@ extension FaultyRun {
             now: self.broker.now
         )
         self.broker.commitPatience = self.plan.commitPatience
+        self.broker.liar = self.liar
+        self.broker.pager.liar = self.liar
         self.note("a broker of \(shards) shards starts")
         for complaint in self.broker.complaints {
             self.fail("the broker complains: \(complaint)")
@@ -36,6 +38,7 @@ extension FaultyRun {
     /// Opens the log, perhaps not at the first try.
     private func openLog() -> SimulatedLog? {
         let faults = self.plan.faults
+        self.disk.setIgnoresSyncs(self.liar.lies(.ignoresSyncs))
         if faults.contains(.inRecovery) {
             while self.random.oneIn(2) {
                 self.crashInRecovery(hasPowerLoss: faults.contains(.powerLoss))
@@ -45,10 +48,11 @@ extension FaultyRun {
             self.failRecovery()
         }
         do {
-            let log = try SimulatedLog(self.disk, self.plan.log)
+            let log = try SimulatedLog(self.disk, self.plan.log, self.liar)
             for damage in log.report.damages {
                 self.fail("\(damage.file) is damaged at \(damage.offset), \(damage.lostBytes) octets lost")
             }
+            self.checkRecovery(log)
             return log
         } catch {
             self.fail("the log cannot be opened: \(error)")

@@ -14,6 +14,8 @@ protocol FaultyRun: AnyObject {
     var faultCounts: [Fault: Int] { get set }
     /// The step at which the disk is well again.
     var diskIsWellAt: Int { get set }
+    /// Who tells lies about what lies around the broker.
+    var liar: Liar { get }
     /// The current step.
     var step: Int { get }
     /// What contradicts the model, if anything does.

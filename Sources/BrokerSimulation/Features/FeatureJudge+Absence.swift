@@ -141,8 +141,9 @@ extension FeatureJudge {
         if !copy.isRoot && settings.contains(where: { $0.refuses && self.mayBeBeyond($0, copy) }) {
             if settings.contains(where: { $0.overflow == .rejectPublishDeadLetter }) { hasDied = true }
         }
-        // A message that has waited is refused without a word.
-        if copy.message.delay != nil, settings.contains(where: { $0.refuses && self.mayBeBeyond($0, copy) }) {
+        // A message that has waited is refused without a word; not one that was there.
+        let mayHaveBeenRefused = copy.message.delay != nil && (copy.seenCount == 0 || copy.message.mayComeTwice)
+        if mayHaveBeenRefused, settings.contains(where: { $0.refuses && self.mayBeBeyond($0, copy) }) {
             guard settings.allSatisfy({ $0.overflow == .rejectPublishDeadLetter }), copy.message.crashes == 0 else {
                 return .gone("refused when its time came")
             }

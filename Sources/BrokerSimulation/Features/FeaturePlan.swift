@@ -15,7 +15,8 @@ struct FeaturePlan {
     let phaseLength: Int
     let clientLimit: Int
 
-    init(_ random: SeededRandom) {
+    /// `identity` chooses between stories without a draw, so that seeds go on doing what they did.
+    init(_ random: SeededRandom, identity: UInt64) {
         var features = Set(Feature.allCases)
         // Few at a time show more of each.
         for feature in Feature.allCases where random.oneIn(2) { features.remove(feature) }
@@ -23,6 +24,7 @@ struct FeaturePlan {
         // From the last one on, so that each knows where its dead letters go.
         var queues: [FeatureQueue] = []
         for id in (0..<count).reversed() { queues.insert(Self.queue(id, of: count, features, queues, random), at: 0) }
+        Self.emphasise(identity, in: &queues)
         self.queues = queues
         self.pairs = (0..<2).map { _ in
             let first = random.below(count)
@@ -36,6 +38,37 @@ struct FeaturePlan {
         self.groupCount = 1 + random.below(4)
         self.phaseLength = 30 + random.below(120)
         self.clientLimit = 2 + random.below(4)
+    }
+
+    /// Has some stories be about what few would come to by chance.
+    private static func emphasise(_ identity: UInt64, in queues: inout [FeatureQueue]) {
+        let size = Int((identity >> 8) % 4)
+        var settings = FeatureQueue.Settings()
+        switch identity % 10 {
+        case 0:
+            // Dead letters that must arrive where there is seldom room.
+            settings.maxLength = 4 + size
+            settings.overflow = .rejectPublish
+            settings.deadLettersTo = queues.count - 1
+            settings.isAtLeastOnce = true
+            settings.deliveryLimit = size
+            queues[0] = FeatureQueue(id: 0, isQuorum: true, isSingleActive: false, declared: settings)
+            var last = FeatureQueue.Settings()
+            last.maxLength = 1 + size
+            last.overflow = .rejectPublish
+            queues[queues.count - 1] = FeatureQueue(
+                id: queues.count - 1,
+                isQuorum: false,
+                isSingleActive: false,
+                declared: last
+            )
+        case 1:
+            // Groups of which something waits.
+            settings.hasGroups = true
+            settings.retry = FeatureQueue.Retry(min: 200, max: UInt64(400 + 1000 * size))
+            queues[0] = FeatureQueue(id: 0, isQuorum: false, isSingleActive: false, declared: settings)
+        default: break
+        }
     }
 
     private enum Feature: CaseIterable {

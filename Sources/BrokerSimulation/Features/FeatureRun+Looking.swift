@@ -34,6 +34,10 @@ extension FeatureRun {
         for queue in self.features.queues where self.random.oneIn(3) { self.probe(queue) }
         self.settle()
         self.judge.settled()
+        let open = self.judge.channels.flatMap(\.unacknowledged).map { FeatureQueue.name($0.copy.queue) }
+        self.checkAccounts(open: Dictionary(open.map { ($0, 1) }, uniquingKeysWith: +))
+        // Not drawn, so that seeds go on doing what they did.
+        if self.judge.step % 4 == 0 { self.compareLog() }
     }
 
     /// The observer takes every message that it can get.
@@ -75,6 +79,12 @@ extension FeatureRun {
             let time = UInt64(self.random.below(2000))
             definition.append(("message-ttl", .int64(Int64(time))))
             settings.timeToLive = min(settings.timeToLive ?? time, time)
+        }
+        // Not drawn, so that seeds go on doing what they did.
+        if self.judge.step % 3 == 0 {
+            let limit = 20 + self.judge.step % 300
+            definition.append(("max-length-bytes", .int64(Int64(limit))))
+            settings.maxBytes = min(settings.maxBytes ?? limit, limit)
         }
         if self.random.oneIn(3), settings.deadLettersTo == nil, queue.id + 1 < self.features.queues.count {
             let target = queue.id + 1
@@ -159,7 +169,10 @@ extension FeatureRun {
             self.judge.settled()
             self.takeEverything()
             self.judge.resolves()
-            let isQuiet = self.observer.channel.unacknowledged.isEmpty
+            // Dead letters that found no room come one by one, and may expire before they are looked for.
+            let isQuiet =
+                self.observer.channel.unacknowledged.isEmpty
+                && self.broker.shards.allSatisfy { $0.census.messages == 0 }
             self.giveBack(.acknowledge)
             self.settle()
             self.judge.settled()

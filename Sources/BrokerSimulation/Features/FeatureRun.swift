@@ -20,6 +20,8 @@ package final class FeatureRun: FaultyRun {
     var observer: FeatureClient
     /// What has happened to broker and disk, and how often.
     var faultCounts: [Fault: Int] = [:]
+    /// Who tells lies about what lies around the broker.
+    let liar: Liar
     /// The step at which the disk is well again.
     var diskIsWellAt = Int.max
     var lease = FeatureLease()
@@ -29,12 +31,15 @@ package final class FeatureRun: FaultyRun {
     private var isDeclared = false
 
     /// Prepares the run of a seed.
-    package init(seed: UInt64, steps: Int = SimulationRun.usualSteps) {
+    ///
+    /// With a lie something around the broker is not as it should be, and the run must end with a contradiction.
+    package init(seed: UInt64, steps: Int = SimulationRun.usualSteps, lie: Lie? = nil) {
         self.seed = seed
         self.steps = steps
+        self.liar = Liar(lie)
         self.random = SeededRandom(seed: seed ^ 0xFEA7_0000_0000)
         self.plan = SimulationPlan(self.random)
-        self.features = FeaturePlan(self.random)
+        self.features = FeaturePlan(self.random, identity: self.plan.log.identity)
         self.judge = FeatureJudge(self.features.queues)
         self.judge.isDurable = self.plan.isDurable
         // Until the first start.

@@ -40,7 +40,7 @@ extension Judge {
         case .deleteQueue(let queue, _, _):
             self.vanish(self.queues[queue])
         case .purgeQueue(let queue):
-            self.weakened.insert(queue)
+            self.purges(queue, pending, on: channel)
         case .declareExchange(let exchange):
             self.isLogged(exchange: exchange)
             if self.topology.exchanges[exchange].existence == .starting {

@@ -147,6 +147,18 @@ extension Judge {
         }
     }
 
+    /// Deliveries that clients have not settled, by queue, while nothing moves; nil when a silent client may have more.
+    package var openDeliveries: [String: Int]? {
+        var open: [String: Int] = [:]
+        for channel in self.channels {
+            guard !channel.client.isSilent else { return nil }
+            for delivery in channel.unacknowledged + channel.transactionSettlements.map(\.delivery) {
+                open[ModelQueue.name(delivery.queue), default: 0] += 1
+            }
+        }
+        return open
+    }
+
     private func hasRoom(_ consumer: ModelConsumer, _ channel: ModelChannel) -> Bool {
         let limit = channel.globalLimits.last ?? 0
         return !channel.client.isSilent

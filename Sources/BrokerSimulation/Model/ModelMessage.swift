@@ -51,6 +51,12 @@ package final class ModelMessage {
 
         /// A copy that has just been routed.
         package init() {}
+
+        /// On its queue, as far as anybody knows, and nobody has had it.
+        var isUntouched: Bool {
+            guard case .queue = self.place else { return false }
+            return !self.wasSeen && !self.mayBeLost && !self.mayBeMarked
+        }
     }
 
     /// Its number, in the order of publishing over all clients; the body begins with it.

@@ -33,27 +33,6 @@ extension SimulationRun {
         self.checkOutputMemory()
     }
 
-    /// What the log says is live must be what the shards have: they tell it again, and the two must agree.
-    private func compareLog() {
-        guard self.plan.isDurable, self.judge.failure == nil else { return }
-        self.broker.runToRest()
-        do {
-            guard let log = self.broker.log else { return }
-            let history = try log.stateOnDisk().lines
-            let position = log.durablePosition
-            self.broker.trimLog()
-            let live = try log.stateOnDisk(from: position).lines
-            for (old, new) in zip(history, live) where old != new {
-                self.judge.fail("the log has\n  \(old)\nand the broker\n  \(new)")
-            }
-            if history.count != live.count {
-                self.judge.fail("the log has \(history.count) durable things, the broker \(live.count)")
-            }
-        } catch {
-            self.judge.fail("the log cannot be read: \(error)")
-        }
-    }
-
     /// The broker stops: every client is told, and no connection stays.
     private func stop() {
         guard self.judge.failure == nil else { return }

@@ -33,6 +33,7 @@ extension SimulationRun {
         where self.judge.topology.exchanges[number].existence.isPossible {
             self.judge.observes(exchange: number, isThere: self.isThere(exchange: number))
         }
+        self.checkAccounts(open: self.judge.openDeliveries)
         if self.random.oneIn(4) {
             self.silenceSomebody()
         }

@@ -40,14 +40,19 @@ package final class SimulationRun {
     let disk = SimulatedFileSystem()
     /// What has happened to broker and disk, and how often.
     var faultCounts: [Fault: Int] = [:]
+    /// Who tells lies about what lies around the broker.
+    let liar: Liar
     /// The step at which the disk is well again.
     var diskIsWellAt = Int.max
     private let steps: Int
 
     /// Prepares the run of a seed.
-    package init(seed: UInt64, steps: Int = SimulationRun.usualSteps) {
+    ///
+    /// With a lie something around the broker is not as it should be, and the run must end with a contradiction.
+    package init(seed: UInt64, steps: Int = SimulationRun.usualSteps, lie: Lie? = nil) {
         self.seed = seed
         self.steps = steps
+        self.liar = Liar(lie)
         self.random = SeededRandom(seed: seed)
         self.plan = SimulationPlan(self.random)
         self.workload = Workload(self.judge, self.random, self.plan)

@@ -21,6 +21,7 @@ public final class SimulatedFileSystem: FileSystem {
         /// What came too late first.
         var firstMissed: (kind: Kind, path: String)?
         var capacityBytes: UInt64 = .max
+        var ignoresSyncs = false
         var onSync: (@Sendable (String) -> Void)?
     }
 
@@ -103,6 +104,11 @@ public final class SimulatedFileSystem: FileSystem {
     /// Sets how many octets fit; what is there already stays.
     public func setCapacity(_ octets: UInt64) {
         self.state.withLock { $0.capacityBytes = octets }
+    }
+
+    /// Has syncs of files succeed without making anything durable: a disk that lies.
+    public func setIgnoresSyncs(_ isIgnoring: Bool) {
+        self.state.withLock { $0.ignoresSyncs = isIgnoring }
     }
 
     /// Calls a function, which may block, in the middle of every sync of a file, with its path.
@@ -324,7 +330,7 @@ public final class SimulatedFileSystem: FileSystem {
         self.state.withLock { $0.onSync }?(file.path)
         do throws(StoreError) {
             try self.perform(.sync, .sync, file.path) { state -> Result<Void, StoreError> in
-                state.disk.sync(file.node)
+                if !state.ignoresSyncs { state.disk.sync(file.node) }
                 return .success(())
             }
         } catch {

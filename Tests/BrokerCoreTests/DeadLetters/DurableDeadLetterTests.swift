@@ -90,6 +90,30 @@ import Testing
         #expect(try scene.restarted().counts("q") == "1 0")
     }
 
+    /// Found by the simulation, which compares what a trim tells with what the log had.
+    @Test func aTrimTellsNoMoreReturnsThanThereMayBe() throws {
+        let scene = QueueScene(isDurable: true)
+        let arguments: FieldTable = [
+            "x-queue-type": .text("quorum"), "x-delivery-limit": .int64(1), "x-overflow": .text("reject-publish"),
+            "x-dead-letter-exchange": .text("dlx"), "x-dead-letter-strategy": .text("at-least-once"),
+        ]
+        scene.declare("q", durable: true, arguments)
+        scene.publish("1", persistent: true)
+        for _ in 0..<2 {
+            scene.client.call(BasicGet(queue: "q"))
+            scene.client.call(BasicNack(deliveryTag: 0, multiple: true, requeue: true))
+        }
+        // It has come back once too often, is dead, and nobody takes it.
+        #expect(scene.counts("q") == "0 0")
+        scene.broker.trimLog()
+        let client = SimulatedClient(try scene.broker.restarted(shardCount: 1)).open()
+        guard case .content(_, _, let properties, _)? = client.call(BasicGet(queue: "q")).first else {
+            Issue.record("the message is lost")
+            return
+        }
+        #expect(properties.headers?["x-delivery-count"]?.integerValue == 1)
+    }
+
     @Test func atMostOnceDoesNotWait() {
         let scene = QueueScene(isDurable: true)
         scene.declare(

@@ -97,6 +97,38 @@ import Testing
         )
     }
 
+    /// Two messages that are confirmed to be on a durable queue, the second one in the log.
+    private static func withDurableMessages() -> Script {
+        let script = Script()
+        script.judge.queues.append(ModelQueue(id: 1))
+        script.declare(1)
+        script.call(.selectConfirms, .confirmSelectOk(ConfirmSelectOk()))
+        script.publish("q1")
+        script.publish("q1")
+        script.receive(.basicAck(BasicAck(deliveryTag: 2, multiple: true)))
+        return script
+    }
+
+    @Test func findsAConfirmThatComesTooEarlyFromTheLog() {
+        let script = Self.withDurableMessages()
+        script.call(
+            .get(queue: 1, noAck: true),
+            .basicGetEmpty(BasicGetEmpty()),
+            on: script.otherChannel
+        )
+        #expect(script.failure == "c1.1: get q1 no-ack found 0 messages, but m0 m1 must be there")
+    }
+
+    @Test(arguments: [true, false])
+    func whatWasPurgedDoesNotOutliveACrash(isAnswered: Bool) {
+        let script = Self.withDurableMessages()
+        script.send(.purgeQueue(1), on: script.otherChannel)
+        if isAnswered { script.receive(.queuePurgeOk(QueuePurgeOk(messageCount: 2)), on: script.otherChannel) }
+        script.judge.brokerEnds(inOrder: false)
+        script.judge.observes(1, .present(messages: 1, consumers: 0))
+        #expect(script.failure == (isAnswered ? "q1 has 1 messages, at most 0 can be there" : nil))
+    }
+
     @Test func findsAMessageThatItsOwnChannelDoesNotFind() {
         let script = Script()
         script.publish()
