@@ -116,6 +116,17 @@ extension FeatureRun {
         self.settle()
     }
 
+    /// Nothing but what queues were declared with: a policy may leave no room for dead letters that must arrive.
+    private func clearPolicies() {
+        guard self.features.hasPolicies, self.judge.failure == nil else { return }
+        self.settle()
+        for queue in self.features.queues {
+            _ = self.broker.administer(.clearPolicy(virtualHost: "/", name: "p\(queue.id)", isOperator: false))
+            self.judge.governs(queue, queue.declared)
+        }
+        self.settle()
+    }
+
     // MARK: Probes
 
     /// Publishes one message to a queue where nothing else happens, whose outcome is certain.
@@ -162,6 +173,7 @@ extension FeatureRun {
         self.look()
         for client in self.clients { client.cut() }
         self.clients = []
+        self.clearPolicies()
         var quietRounds = 0
         for _ in 0..<400 where quietRounds < 2 && self.judge.failure == nil {
             self.healDisk()
