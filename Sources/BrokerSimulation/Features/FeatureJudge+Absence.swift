@@ -141,6 +141,10 @@ extension FeatureJudge {
         if !copy.isRoot && settings.contains(where: { $0.refuses && self.mayBeBeyond($0, copy) }) {
             if settings.contains(where: { $0.overflow == .rejectPublishDeadLetter }) { hasDied = true }
         }
+        // It may have been there unseen, and be kept because nobody takes it.
+        if hasDied && self.mayBeStuck(copy), case .waiting(let reason)? = self.letter(of: copy, settings) {
+            return .waiting(reason)
+        }
         // A message that has waited is refused without a word; not one that was there.
         let mayHaveBeenRefused = copy.message.delay != nil && (copy.seenCount == 0 || copy.message.mayComeTwice)
         if mayHaveBeenRefused, settings.contains(where: { $0.refuses && self.mayBeBeyond($0, copy) }) {
