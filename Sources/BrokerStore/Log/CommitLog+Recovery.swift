@@ -70,6 +70,8 @@ struct LogRecovery {
     /// Where the next record of the next file stands, if that is known.
     var nextPosition: UInt64? { self.end }
     private var buffer = RecoveryBuffer()
+    /// What was cut off: where it stood, and its octets.
+    private var tail: (file: any StoreFile, offset: UInt64, octets: [UInt8])?
 
     init(log: CommitLog, start: LogPosition?) {
         self.log = log
@@ -341,6 +343,7 @@ struct LogRecovery {
         let written = file.header?.wasZeros == true ? self.buffer.lastNonzero(from: offset) : nil
         let end = max(offset, validEnd ?? offset, claimed, written.map { $0 + 1 } ?? offset)
         guard end > offset else { return }
+        self.tail = (file.file, UInt64(offset), Array(self.buffer.bytes[offset..<min(end, self.buffer.bytes.count)]))
         try file.file.fillWithZeros(from: UInt64(offset), to: UInt64(end))
         self.report.tornTail = RecoveryReport.TornTail(
             file: self.log.path(file.name),
@@ -392,8 +395,13 @@ struct LogRecovery {
 
     /// Makes durable what was found: it may have come from the memory of the system, written by a process that was killed.
     mutating func finish() throws(StoreError) -> RecoveryReport {
-        try self.log.current?.file.sync()
-        try self.log.syncNames()
+        do throws(StoreError) {
+            try self.log.current?.file.sync()
+            try self.log.syncNames()
+        } catch {
+            self.restoreTail()
+            throw error
+        }
         let found = self.end ?? 0
         let end = max(found, self.start?.octets ?? 0)
         // What a checkpoint covers may not be appended again under its positions: go on behind it, in a new file.
@@ -402,6 +410,17 @@ struct LogRecovery {
         self.report.first = self.log.firstPosition
         self.report.end = LogPosition(end)
         return self.report
+    }
+}
+
+extension LogRecovery {
+    /// Puts back what was cut off, when that cannot be made durable: the next start must see it, and cut it off again.
+    ///
+    /// The system takes the zeros for written, as ``writeAgain(_:from:to:)`` says: no later sync would write them, and the
+    /// octets would come back with the next loss of power, behind records of a later time.
+    private func restoreTail() {
+        guard let tail = self.tail else { return }
+        tail.octets.withUnsafeBytes { try? tail.file.write($0, at: tail.offset) }
     }
 }
 

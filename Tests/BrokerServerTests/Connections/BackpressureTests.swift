@@ -107,6 +107,7 @@ import Testing
         slow.setWritable(false)
         for _ in 0..<20 { try publisher.send(Frame.publish(to: "work", body: Self.body)) }
         try slow.send(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
+        try slow.send(ConnectionCloseOk(), channel: 0)
         shard.eventLoop.run()
         #expect(slow.closes == [])
         slow.setWritable(true)
@@ -143,6 +144,7 @@ import Testing
         let connection = try shard.connect().open()
         connection.getStuck()
         try connection.send(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
+        try connection.send(ConnectionCloseOk(), channel: 0)
         shard.eventLoop.run()
         #expect(connection.closes == [])
         try connection.getUnstuck()
@@ -155,6 +157,7 @@ import Testing
         let connection = try shard.connect().open()
         connection.getStuck()
         try connection.send(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
+        try connection.send(ConnectionCloseOk(), channel: 0)
         shard.eventLoop.advanceTime(by: .milliseconds(Int64(ServerLimits.closeGraceMilliseconds) - 1))
         #expect(connection.closes == [])
         shard.eventLoop.advanceTime(by: .milliseconds(1))

@@ -14,6 +14,9 @@ import Testing
         let connection = try shard.connect().open()
         try connection.send(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
         #expect(try connection.receivedMethods() == [.connectionCloseOk(ConnectionCloseOk())])
+        // That is left to the client, which asks for it here.
+        #expect(connection.closes == [])
+        try connection.send(ConnectionCloseOk(), channel: 0)
         #expect(connection.closes == ["output"])
         #expect(shard.loop.connectionCount == 0)
         return connection
@@ -51,6 +54,7 @@ import Testing
         let connection = try shard.connect(isTLS: true).open()
         try connection.send(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
         #expect(try connection.receivedMethods() == [.connectionCloseOk(ConnectionCloseOk())])
+        try connection.send(ConnectionCloseOk(), channel: 0)
         #expect(connection.closes == ["all"])
         #expect(shard.loop.connectionCount == 0)
     }
