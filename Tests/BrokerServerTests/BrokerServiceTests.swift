@@ -60,7 +60,7 @@ struct BrokerServiceTests {
                     continue
                 }
                 _ = try await client.call(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
-                _ = try await client.end()
+                await client.close()
             }
             while await broker.service.connectionCounts().reduce(0, +) > 1 { await Task.yield() }
         }

@@ -36,6 +36,8 @@ struct TLSHandshakeTests {
             try await client.open()
             let answer = try await client.call(ConnectionClose(replyCode: 200, replyText: "bye"), channel: 0)
             #expect(answer == .connectionCloseOk(ConnectionCloseOk()))
+            // The end of the socket is the client's, unless it asks for it.
+            try await client.send(ConnectionCloseOk(), channel: 0)
             #expect(try await client.end() == [])
             #expect(client.failure == nil)
         }
