@@ -81,14 +81,16 @@ def unusable_directories() -> None:
     """One that is not ours, newer, locked, read-only or damaged: one line naming file and reason, 1, nothing changed."""
     with tempfile.TemporaryDirectory() as folder:
 
+        def contents(path: Path) -> dict[str, bytes]:
+            return {str(file): file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
+
         def refuse(path: Path, reason: str) -> None:
-            before = {str(file): file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
+            before = contents(path)
             ended = run("--port", "0", "--data-dir", path)
             assert ended.returncode == 1, ended
             last = ended.stderr.splitlines()[-1]
             assert last == f"martlet: cannot use data directory {path}: {reason}", f"{last!r} instead of {reason!r}"
-            after = {str(file): file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
-            assert before == after, "something was changed"
+            assert before == contents(path), "something was changed"
 
         foreign = Path(folder, "foreign")
         foreign.mkdir()
@@ -103,6 +105,11 @@ def unusable_directories() -> None:
             channel.queue_declare("kept", durable=True)
             channel.confirm_delivery()
             _publish(channel, b"1")
+            # Its owner prepares files in quiet moments: until it has.
+            seen: dict[str, bytes] = {}
+            while seen != (now := contents(ours)):
+                seen = now
+                time.sleep(0.5)
             refuse(ours, f"cannot use {ours}: process {martlet.process.pid} is using it")
             assert martlet.stop() == 0
         sound = (ours / "format").read_bytes()
