@@ -2,11 +2,13 @@ internal import AMQPProtocol
 
 /// The address of a requester that consumes from `amq.rabbitmq.reply-to`: its channel and an unguessable number.
 ///
-/// As a name it has RabbitMQ's form, the prefix and two parts with a point between them.
+/// As a name it has RabbitMQ's form, which clients' tests look for: the prefix and two parts with a point between them, the
+/// second with the end of base64.
 struct ReplyAddress {
     /// What requesters consume from and put into `reply-to`.
     static let pseudoQueue: ShortString = "amq.rabbitmq.reply-to"
     private static let prefix: ShortString = "amq.rabbitmq.reply-to."
+    private static let suffix: ShortString = "=="
 
     var channel: ChannelAddress
     var secret: UInt64
@@ -19,8 +21,9 @@ struct ReplyAddress {
     /// Reads an address as a routing key; nil if it is none.
     init?(_ routingKey: UnsafeRawBufferPointer) {
         let prefix = Self.prefix.bytes
-        guard routingKey.count == prefix.count + 49, routingKey.starts(with: prefix),
-            routingKey[prefix.count + 32] == UInt8(ascii: ".")
+        let suffix = Self.suffix.bytes
+        guard routingKey.count == prefix.count + 49 + suffix.count, routingKey.starts(with: prefix),
+            routingKey[prefix.count + 32] == UInt8(ascii: "."), routingKey.suffix(suffix.count).elementsEqual(suffix)
         else { return nil }
         var words: [UInt64] = []
         for start in [0, 16, 33] {
@@ -62,7 +65,7 @@ struct ReplyAddress {
                 bytes.append(digit < 10 ? digit + UInt8(ascii: "0") : digit - 10 + UInt8(ascii: "a"))
             }
         }
-        return ShortString(bytes) ?? ""
+        return ShortString(bytes + Self.suffix.bytes) ?? ""
     }
 }
 

@@ -48,8 +48,20 @@ extension FeatureRun {
             repeat {
                 self.observer.get(queue, noAck: false)
                 self.settle()
+                self.awaitAnswer(of: queue)
             } while !self.observer.isEmpty && self.judge.failure == nil
             self.judge.holds(queue, self.observer.takeGot())
+        }
+    }
+
+    /// Lets time go by while a `get` has no answer: a read that the disk refused is tried again, and the queue waits for it.
+    private func awaitAnswer(of queue: FeatureQueue) {
+        var waits = 0
+        while !self.observer.channel.gets.isEmpty && self.judge.failure == nil {
+            guard waits < 100 else { return self.judge.fail("a get of \(queue.name) has no answer after 10 s") }
+            waits += 1
+            self.broker.advance(milliseconds: 100)
+            self.settle()
         }
     }
 

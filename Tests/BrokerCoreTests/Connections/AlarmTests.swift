@@ -22,13 +22,7 @@ import Testing
         }
 
         /// Messages in the queue.
-        var depth: UInt32? {
-            guard
-                case .method(_, .queueDeclareOk(let ok))? =
-                    self.other.call(QueueDeclare(queue: "q", passive: true)).first
-            else { return nil }
-            return ok.messageCount
-        }
+        var depth: UInt32? { self.other.depth() }
 
         func publish(_ text: String, channel: UInt16 = 1) {
             self.publisher.publish(routingKey: "q", body: Array(text.utf8), channel: channel)

@@ -56,13 +56,7 @@ import Testing
 
         var isAlarmed: Bool { self.broker.shards.contains { $0.isAlarmed } }
 
-        var depth: UInt32? {
-            guard
-                case .method(_, .queueDeclareOk(let ok))? =
-                    self.other.call(QueueDeclare(queue: "q", passive: true)).first
-            else { return nil }
-            return ok.messageCount
-        }
+        var depth: UInt32? { self.other.depth() }
 
         /// The first octets of everything in the queue.
         func takeAll(size: Int) -> [Int] {

@@ -43,9 +43,7 @@ import Testing
 
         func drain(_ queue: ShortString = "q") -> [String] {
             self.broker.run()
-            var found: [String] = []
-            while let text = self.owner.call(BasicGet(queue: queue, noAck: true)).first?.text { found.append(text) }
-            return found
+            return self.owner.drain(queue)
         }
     }
 

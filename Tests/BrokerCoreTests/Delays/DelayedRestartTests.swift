@@ -30,14 +30,6 @@ import Testing
         return client
     }
 
-    private func drain(_ broker: SimulatedBroker) -> [String] {
-        broker.run()
-        let client = SimulatedClient(broker).open()
-        var found: [String] = []
-        while let text = client.call(BasicGet(queue: "q", noAck: true)).first?.text { found.append(text) }
-        return found
-    }
-
     /// Another process with the same log, after some time.
     private func restarted(_ broker: SimulatedBroker, shards: Int, after milliseconds: UInt64) throws -> SimulatedBroker
     {
@@ -64,11 +56,11 @@ import Testing
         let second = try self.restarted(first, shards: after, after: 2000)
         // What should have come meanwhile comes at once.
         second.advance(milliseconds: 0)
-        #expect(self.drain(second) == ["1 s"])
+        #expect(second.drain() == ["1 s"])
         second.advance(milliseconds: 999)
-        #expect(self.drain(second) == [])
+        #expect(second.drain() == [])
         second.advance(milliseconds: 1)
-        #expect(self.drain(second) == ["3 s"])
+        #expect(second.drain() == ["3 s"])
         let other = SimulatedClient(second, shard: after - 1).open()
         self.publish(other, "new", delay: 2500)
         other.receive()
@@ -77,10 +69,10 @@ import Testing
         // What has come is in the queue's records, and only there.
         let third = try self.restarted(second, shards: before, after: 6000)
         third.advance(milliseconds: 0)
-        #expect(self.drain(third).sorted() == ["5 s", "new"])
+        #expect(third.drain().sorted() == ["5 s", "new"])
         let fourth = try self.restarted(third, shards: 1, after: 10_000)
         fourth.advance(milliseconds: 1000)
-        #expect(self.drain(fourth) == [])
+        #expect(fourth.drain() == [])
     }
 
     @Test(arguments: RestartTests.shardCounts)
@@ -93,7 +85,7 @@ import Testing
         first.run()
         let second = try self.restarted(first, shards: after, after: 100)
         second.advance(milliseconds: 1000)
-        #expect(self.drain(second) == ["0", "1", "2", "3", "4"])
+        #expect(second.drain() == ["0", "1", "2", "3", "4"])
     }
 
     @Test(arguments: [1, 3])
@@ -111,7 +103,7 @@ import Testing
             next.setWallClock(epochMilliseconds: SimulatedBroker.startOfTime + 300)
             try next.restore(Array(first.durableRecords.prefix(count)))
             next.advance(milliseconds: 10)
-            let found = self.drain(next)
+            let found = next.drain()
             // Torn between two records it may come twice, never not at all.
             #expect(Set(found) == ["0", "1", "2", "3"], "after \(count) records")
             if count == first.durableRecords.count { #expect(found.count == 4) }
@@ -139,11 +131,11 @@ import Testing
         first.run()
         let second = try self.restarted(first, shards: 1, after: 0)
         second.advance(milliseconds: 200)
-        #expect(self.drain(second) == ["stays"])
+        #expect(second.drain() == ["stays"])
         second.advance(milliseconds: 99)
-        #expect(self.drain(second) == [])
+        #expect(second.drain() == [])
         second.advance(milliseconds: 1)
-        #expect(self.drain(second) == ["moved"])
+        #expect(second.drain() == ["moved"])
     }
 
     @Test(arguments: RestartTests.shardCounts)
@@ -173,7 +165,7 @@ import Testing
         #expect(steps > 2)
         let second = try self.restarted(first, shards: after, after: 5000)
         second.advance(milliseconds: 10)
-        let found = self.drain(second)
+        let found = second.drain()
         #expect(Set(found) == expected)
         #expect(found.count == expected.count)
     }

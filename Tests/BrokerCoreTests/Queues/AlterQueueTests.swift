@@ -45,11 +45,7 @@ import Testing
             return other.call(QueueDeclare(queue: "q", durable: true, arguments: arguments)).lines.first
         }
 
-        func drain() -> [String] {
-            var bodies: [String] = []
-            while let text = self.client.call(BasicGet(queue: "q", noAck: true)).first?.text { bodies.append(text) }
-            return bodies
-        }
+        func drain() -> [String] { self.client.drain() }
 
         func snapshot(_ name: String = "q") -> QueueSnapshot? {
             for case .queues(let queues, _) in self.broker.administer(.listQueues(virtualHost: "/")) {

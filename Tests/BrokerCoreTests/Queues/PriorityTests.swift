@@ -14,14 +14,6 @@ import Testing
         )
     }
 
-    static func drain(_ client: SimulatedClient) -> [String] {
-        var bodies: [String] = []
-        while let text = client.call(BasicGet(queue: "q", noAck: true)).first?.text {
-            bodies.append(text)
-        }
-        return bodies
-    }
-
     @Test func higherOnesGoFirstAndTheHighestIsTheLimit() {
         let client = SimulatedClient(SimulatedBroker()).open()
         client.call(QueueDeclare(queue: "q", arguments: ["x-max-priority": .int32(5)]))
@@ -32,7 +24,7 @@ import Testing
             Self.publish(client, body, priority: priority)
         }
         #expect(client.call(QueueDeclare(queue: "q", passive: true)).lines == ["1 queue.declare-ok 7 0"])
-        #expect(Self.drain(client) == ["9", "5", "255", "3", "3 again", "none", "0"])
+        #expect(client.drain() == ["9", "5", "255", "3", "3 again", "none", "0"])
     }
 
     @Test(arguments: [nil, 0] as [Int32?])
@@ -42,7 +34,7 @@ import Testing
         for priority in [1, 9, 5] as [UInt8] {
             Self.publish(client, "\(priority)", priority: priority)
         }
-        #expect(Self.drain(client) == ["1", "9", "5"])
+        #expect(client.drain() == ["1", "9", "5"])
     }
 
     @Test func thePriorityIsFoundBehindOtherProperties() {
@@ -61,7 +53,7 @@ import Testing
             ),
             body: Array("high".utf8)
         )
-        #expect(Self.drain(client) == ["high", "low"])
+        #expect(client.drain() == ["high", "low"])
     }
 
     @Test(arguments: DataPathTests.placements)
@@ -93,7 +85,7 @@ import Testing
         )
         consumer.disconnect()
         broker.run()
-        #expect(Self.drain(owner) == ["highest", "high", "high too", "middle", "low"])
+        #expect(owner.drain() == ["highest", "high", "high too", "middle", "low"])
     }
 
     @Test func purgeDropsEveryLevelAndLeavesWhatIsOut() {
@@ -105,7 +97,7 @@ import Testing
         #expect(client.call(BasicGet(queue: "q")).lines == ["1 get-ok #1 left 9 9"])
         #expect(client.call(QueuePurge(queue: "q")).lines == ["1 queue.purge-ok 9"])
         client.call(BasicNack(deliveryTag: 1, requeue: true))
-        #expect(Self.drain(client) == ["9"])
+        #expect(client.drain() == ["9"])
     }
 
     @Test(arguments: [false, true])
@@ -127,7 +119,7 @@ import Testing
         }
         let second = try RestartTests.restarted(first, shards: 1)
         let other = SimulatedClient(second).open()
-        let numbers = Self.drain(other).compactMap { Int($0) }
+        let numbers = other.drain().compactMap { Int($0) }
         let levels = [[3, 4], [2], [1], [0]]
         let expected = levels.flatMap { remainders in
             (0..<3000).filter { $0 != 4 && remainders.contains($0 % 5) }

@@ -54,14 +54,6 @@ import Testing
         return client
     }
 
-    private func drain(_ broker: SimulatedBroker, _ queue: ShortString = "q") -> [String] {
-        broker.run()
-        let client = SimulatedClient(broker).open()
-        var found: [String] = []
-        while let text = client.call(BasicGet(queue: queue, noAck: true)).first?.text { found.append(text) }
-        return found
-    }
-
     @Test(arguments: [(1, 0), (2, 0), (2, 1)], ["p", "q"] as [ShortString])
     func duplicatesAreAcknowledgedAndIgnored(shards: (Int, Int), queue: ShortString) {
         let broker = RestartTests.broker(shards.0)
@@ -87,10 +79,10 @@ import Testing
         self.publish(client, "void", .void, to: queue)
         self.publish(client, "transient", .text("1"), to: queue, persistent: false)
         client.receive()
-        #expect(self.drain(broker, queue) == ["1", "number", "none", "none", "void", "void"])
+        #expect(broker.drain(queue) == ["1", "number", "none", "none", "void", "void"])
         self.publish(client, "1 anew", .text("1"), to: queue)
         client.receive()
-        #expect(self.drain(broker, queue) == ["1 anew"])
+        #expect(broker.drain(queue) == ["1 anew"])
     }
 
     @Test(arguments: [1, 2])
@@ -115,7 +107,7 @@ import Testing
         worker.disconnect()
         broker.run()
         self.publishAll(client, "a 4")
-        #expect(self.drain(broker) == ["a 3", "b 3", "c 3"])
+        #expect(broker.drain() == ["a 3", "b 3", "c 3"])
     }
 
     enum Way: CaseIterable {
@@ -158,7 +150,7 @@ import Testing
         broker.run()
         self.publish(client, "a anew", .text("a"))
         client.receive()
-        #expect(self.drain(broker) == ["a anew"])
+        #expect(broker.drain() == ["a anew"])
     }
 
     @Test func aPurgeLeavesTheIDsOfWhatIsOut() {
@@ -169,10 +161,10 @@ import Testing
         worker.call(BasicGet(queue: "q"))
         worker.call(QueuePurge(queue: "q"))
         self.publishAll(client, "a again", "b anew")
-        #expect(self.drain(broker) == ["b anew"])
+        #expect(broker.drain() == ["b anew"])
         worker.call(BasicAck(deliveryTag: 1))
         self.publishAll(client, "a anew")
-        #expect(self.drain(broker) == ["a anew"])
+        #expect(broker.drain() == ["a anew"])
     }
 
     @Test func whatGoesToTheEndOfAQuorumQueueKeepsItsID() {
@@ -187,7 +179,7 @@ import Testing
         #expect(worker.call(BasicGet(queue: "q")).first?.text == "a")
         worker.call(BasicAck(deliveryTag: 3))
         self.publishAll(client, "a anew", "b again")
-        #expect(self.drain(broker) == ["a anew"])
+        #expect(broker.drain() == ["a anew"])
     }
 
     @Test(arguments: [1, 2])
@@ -199,10 +191,10 @@ import Testing
         #expect(client.receive().lines == ["1 ack 2"])
         self.publish(client, "b", .text("b"))
         #expect(client.receive().lines == ["1 nack 3"])
-        #expect(self.drain(broker) == ["a"])
+        #expect(broker.drain() == ["a"])
         self.publish(client, "b", .text("b"))
         #expect(client.receive().lines == ["1 ack 4"])
-        #expect(self.drain(broker) == ["b"], "what was refused has taken no id")
+        #expect(broker.drain() == ["b"], "what was refused has taken no id")
     }
 
     @Test(arguments: [1, 2])
@@ -214,12 +206,12 @@ import Testing
         self.publish(client, "persistent", .text("a"))
         self.publish(client, "persistent again", .text("a"))
         #expect(client.receive().lines.last?.hasPrefix("1 ack 4") == true)
-        #expect(self.drain(try RestartTests.restarted(first, shards: 1)) == ["persistent"])
+        #expect(try RestartTests.restarted(first, shards: 1).drain() == ["persistent"])
         let worker = SimulatedClient(first).open()
         #expect(worker.call(BasicGet(queue: "q", noAck: true)).first?.text == "transient")
         self.publish(client, "persistent again", .text("a"))
         client.receive()
-        #expect(self.drain(first) == ["persistent"], "the last one stands for the id")
+        #expect(first.drain() == ["persistent"], "the last one stands for the id")
     }
 
     @Test(arguments: [1, 2])
@@ -240,9 +232,9 @@ import Testing
         self.publish(other, "b", .text("b"))
         self.publish(other, "b again", .text("b"))
         #expect(other.call(TxCommit()).lines == ["1 tx.commit-ok"])
-        #expect(self.drain(broker, "q") == ["a", "b"])
-        #expect(self.drain(broker, "p") == ["to all"])
-        #expect(self.drain(broker, "plain") == ["to all"])
+        #expect(broker.drain("q") == ["a", "b"])
+        #expect(broker.drain("p") == ["to all"])
+        #expect(broker.drain("plain") == ["to all"])
     }
 
     @Test(arguments: RestartTests.shardCounts)
@@ -259,7 +251,7 @@ import Testing
         let second = try first.restarted(shardCount: after)
         let other = self.open(second, shard: after - 1)
         self.publishAll(other, "a again", "b anew", "c again")
-        #expect(self.drain(second) == ["a", "c", "b anew"])
+        #expect(second.drain() == ["a", "c", "b anew"])
     }
 
     @Test func aCrashAtAnyRecordLosesNothingAndLetsNothingThroughTwice() throws {
@@ -272,7 +264,7 @@ import Testing
             try next.restore(Array(first.durableRecords.prefix(count)))
             let retry = self.open(next)
             self.publishAll(retry, "a", "b", "c", "a again")
-            #expect(self.drain(next) == ["a", "b", "c"], "after \(count) records")
+            #expect(next.drain() == ["a", "b", "c"], "after \(count) records")
         }
     }
 
@@ -300,7 +292,7 @@ import Testing
         self.publish(other, "last", .int32(2000))
         other.receive()
         second.run()
-        let found = self.drain(second)
+        let found = second.drain()
         #expect(found.count == 2001 && found.last == "last")
         #expect(second.shards[0].census.messages == 0)
     }

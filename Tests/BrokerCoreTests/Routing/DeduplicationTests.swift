@@ -45,15 +45,7 @@ import Testing
         return client
     }
 
-    private func drain(_ broker: SimulatedBroker, _ queue: ShortString = "q") -> [String] {
-        broker.run()
-        let client = SimulatedClient(broker).open()
-        var found: [String] = []
-        while let text = client.call(BasicGet(queue: queue, noAck: true)).first?.text { found.append(text) }
-        return found
-    }
-
-    private func drainBoth(_ broker: SimulatedBroker) -> [[String]] { [self.drain(broker), self.drain(broker, "r")] }
+    private func drainBoth(_ broker: SimulatedBroker) -> [[String]] { [broker.drain(), broker.drain("r")] }
 
     @Test(arguments: [(1, 0), (2, 0), (2, 1)])
     func duplicatesAreDroppedAndAcknowledged(shards: Int, shard: Int) {
@@ -88,7 +80,7 @@ import Testing
             self.publish(client, id, [("id", .text(id))])
             client.receive()
         }
-        #expect(self.drain(broker) == ["1", "2", "3", "1"])
+        #expect(broker.drain() == ["1", "2", "3", "1"])
         self.publish(client, "own", [("id", .text("own")), ("x-cache-ttl", .int32(5000))])
         client.receive()
         broker.advance(milliseconds: 999)
@@ -98,7 +90,7 @@ import Testing
         self.publish(client, "in time", [("id", .text("1"))])
         self.publish(client, "its own time counts", [("id", .text("own"))])
         client.receive()
-        #expect(self.drain(broker) == ["own", "in time"])
+        #expect(broker.drain() == ["own", "in time"])
     }
 
     @Test(arguments: [1, 2])
@@ -199,7 +191,7 @@ import Testing
         let last = self.open(third)
         self.publish(last, "anew", .text("1"))
         last.receive()
-        #expect(self.drain(third).last == "anew")
+        #expect(third.drain().last == "anew")
     }
 
     @Test(arguments: [1, 2, 3])

@@ -47,14 +47,6 @@ import Testing
         return client
     }
 
-    private func drain(_ broker: SimulatedBroker, _ queue: ShortString = "q") -> [String] {
-        broker.run()
-        let client = SimulatedClient(broker).open()
-        var found: [String] = []
-        while let text = client.call(BasicGet(queue: queue, noAck: true)).first?.text { found.append(text) }
-        return found
-    }
-
     private static let places = [(1, 0), (2, 0), (2, 1)]
 
     @Test(arguments: places, ["q", "r", "all"] as [ShortString])
@@ -76,7 +68,7 @@ import Testing
         #expect(client.receive().lines == ["1 ack 10"])
         let expected = ["1", "2", "3", "7", "8", "1 of another"]
         for queue: ShortString in ["q", "r"] {
-            #expect(self.drain(broker, queue) == (key == queue || key == "all" ? expected : []))
+            #expect(broker.drain(queue) == (key == queue || key == "all" ? expected : []))
         }
         let counts = broker.administer(.listExchanges(virtualHost: "/"))
         guard case .exchanges(let exchanges) = AdministrationRequest.listExchanges(virtualHost: "/").gather(counts)
@@ -107,14 +99,14 @@ import Testing
             }
             client.receive()
         }
-        #expect(self.drain(broker).count == 2 * incomplete.count)
+        #expect(broker.drain().count == 2 * incomplete.count)
         // The number counts before the key; the key where there is no number.
         let key: [(ShortString, FieldValue)] = [("x-deduplication-header", .text("k"))]
         self.publish(client, 1, further: key)
         self.publish(client, 2, further: key)
         self.publish(client, 2, further: [("x-deduplication-header", .text("another"))])
         client.receive()
-        #expect(self.drain(broker) == ["1", "2"])
+        #expect(broker.drain() == ["1", "2"])
     }
 
     @Test(arguments: [1, 2], ["q", "r", "all"] as [ShortString])
@@ -124,19 +116,19 @@ import Testing
         let client = self.open(broker, queue: limits)
         for number in 1...3 as ClosedRange<Int64> { self.publish(client, number, key: key) }
         #expect(Set(client.receive().lines) == ["1 ack 1", "1 nack 2", "1 nack 3"])
-        for queue: ShortString in ["q", "r"] { _ = self.drain(broker, queue) }
+        for queue: ShortString in ["q", "r"] { _ = broker.drain(queue) }
         // A later one is through before those are repeated.
         self.publish(client, 4, key: key)
         #expect(client.receive().lines == ["1 ack 4"])
         for number in [2, 3] as [Int64] {
-            for queue: ShortString in ["q", "r"] { _ = self.drain(broker, queue) }
+            for queue: ShortString in ["q", "r"] { _ = broker.drain(queue) }
             self.publish(client, number, key: key)
             #expect(client.receive().lines.last?.contains(" ack ") == true)
             let queue: ShortString = key == "all" ? "r" : key
-            #expect(self.drain(broker, queue) == ["\(number)"])
+            #expect(broker.drain(queue) == ["\(number)"])
             self.publish(client, number, key: key)
             #expect(client.receive().lines.last?.contains(" ack ") == true)
-            #expect(self.drain(broker, queue) == [])
+            #expect(broker.drain(queue) == [])
         }
     }
 
@@ -151,18 +143,18 @@ import Testing
         // Told again, the older files gone.
         first.trimLog {}
         let second = try RestartTests.restarted(first, shards: after)
-        #expect(self.drain(second) == ["1", "2"] && self.drain(second, "r") == ["1", "2"])
+        #expect(second.drain() == ["1", "2"] && second.drain("r") == ["1", "2"])
         let other = self.open(second, shard: after - 1, queue: limits)
         for number in 1...4 as ClosedRange<Int64> { self.publish(other, number, key: "all") }
         #expect(other.receive().lines.allSatisfy { !$0.contains("nack") })
-        #expect(self.drain(second) == ["3", "4"] && self.drain(second, "r") == ["3", "4"], "3 was refused")
+        #expect(second.drain() == ["3", "4"] && second.drain("r") == ["3", "4"], "3 was refused")
         // The end of the exchange is the end of what it knew.
         other.call(ExchangeDelete(exchange: "once"))
         let third = try RestartTests.restarted(second, shards: before)
         let last = self.open(third, queue: limits)
         self.publish(last, 1, text: "anew")
         last.receive()
-        #expect(self.drain(third) == ["anew"])
+        #expect(third.drain() == ["anew"])
     }
 
     /// Messages for queues on two shards, so that later ones arrive before earlier ones: whatever the log has when the
@@ -189,7 +181,7 @@ import Testing
             let retry = self.open(next)
             for number in numbers { self.publish(retry, number, key: number % 2 == 0 ? "q" : "r") }
             retry.receive()
-            let found = [self.drain(next), self.drain(next, "r")]
+            let found = [next.drain(), next.drain("r")]
             #expect(Set(found[0]) == evens && Set(found[1]) == odds, "seed \(seed), after \(count) records")
             if count == records.count { #expect(found.map(\.count) == [6, 6], "each of them once") }
         }
@@ -208,8 +200,8 @@ import Testing
         let retry = self.open(next)
         self.publish(retry, 1, text: "after the crash")
         retry.receive()
-        #expect(self.drain(next) == ["persistent"])
-        #expect(self.drain(broker) == ["transient", "persistent"])
+        #expect(next.drain() == ["persistent"])
+        #expect(broker.drain() == ["transient", "persistent"])
     }
 
     @Test(arguments: [1, 2])
@@ -221,14 +213,14 @@ import Testing
             client.receive()
         }
         // A duplicate is nothing new: a left for c, c for a, ...
-        #expect(self.drain(broker) == ["a", "b", "c", "a", "b"])
+        #expect(broker.drain() == ["a", "b", "c", "a", "b"])
         broker.advance(milliseconds: 999)
         self.publish(client, 1, by: "b", text: "early")
         client.receive()
         broker.advance(milliseconds: 1)
         self.publish(client, 1, by: "b", text: "in time")
         client.receive()
-        #expect(self.drain(broker) == ["in time"])
+        #expect(broker.drain() == ["in time"])
     }
 
     /// Whatever a publisher has published, a turn is one record of it, and so is a snapshot.
@@ -257,8 +249,8 @@ import Testing
             self.publish(client, 2, key: "all", further: [("x-delay", .int32(100))])
         }
         #expect(client.call(TxCommit()).lines == ["1 tx.commit-ok"])
-        #expect(self.drain(broker) == ["1"] && self.drain(broker, "r") == ["1"])
+        #expect(broker.drain() == ["1"] && broker.drain("r") == ["1"])
         broker.advance(milliseconds: 100)
-        #expect(self.drain(broker) == ["2"] && self.drain(broker, "r") == ["2"])
+        #expect(broker.drain() == ["2"] && broker.drain("r") == ["2"])
     }
 }

@@ -8,12 +8,6 @@ import Testing
 @Suite struct RecentHistoryTests {
     static let placements = [(1, 0, 0), (3, 0, 1), (3, 2, 2), (3, 1, 0), (3, 1, 2)]
 
-    private func drain(_ client: SimulatedClient, _ queue: ShortString) -> [String] {
-        var found: [String] = []
-        while let text = client.call(BasicGet(queue: queue, noAck: true)).first?.text { found.append(text) }
-        return found
-    }
-
     @Test(arguments: placements)
     func newQueuesGetTheLastMessagesInOrder(shards: Int, publisher: Int, home: Int) {
         let broker = SimulatedBroker(shardCount: shards)
@@ -51,17 +45,17 @@ import Testing
         for queue in ["q", "r"] as [ShortString] {
             owner.call(QueueDeclare(queue: queue))
             #expect(owner.call(QueueBind(queue: queue, exchange: "e", routingKey: "z")).lines == ["1 queue.bind-ok"])
-            #expect(self.drain(owner, queue) == ["4", "one", "mandatory"])
+            #expect(owner.drain(queue) == ["4", "one", "mandatory"])
         }
         // What is bound already gets nothing again, another binding does.
         owner.call(QueueBind(queue: "q", exchange: "e", routingKey: "z"))
-        #expect(self.drain(owner, "q") == [])
+        #expect(owner.drain("q") == [])
         owner.call(QueueBind(queue: "q", exchange: "e", routingKey: "y"))
-        #expect(self.drain(owner, "q") == ["4", "one", "mandatory"])
+        #expect(owner.drain("q") == ["4", "one", "mandatory"])
         // Live ones go to all; the key is the original one.
         client.publish(exchange: "e", routingKey: "live", body: Array("live".utf8))
         client.receive()
-        #expect(self.drain(owner, "q") == ["live"])
+        #expect(owner.drain("q") == ["live"])
         guard case .content(_, .basicGetOk(let ok), _, _)? = owner.call(BasicGet(queue: "r", noAck: true)).first else {
             Issue.record("nothing there")
             return
@@ -88,7 +82,7 @@ import Testing
         #expect(client.call(ExchangeBind(destination: "nowhere", source: "e")).lines == ["1 exchange.bind-ok"])
         client.call(ExchangeBind(destination: "t", source: "e"))
         broker.run()
-        #expect(self.drain(owner, "q") == ["a.b", "a.c"])
+        #expect(owner.drain("q") == ["a.b", "a.c"])
     }
 
     /// What comes back to the history while it is told pushes out what is being told.
@@ -119,7 +113,7 @@ import Testing
             }
             #expect(ok.exchange == "e" && ok.routingKey == "key")
             owner.call(BasicRecover(requeue: true))
-            #expect(self.drain(owner, queue) == bodies)
+            #expect(owner.drain(queue) == bodies)
         }
         #expect(broker.shards.map(\.census.messages).reduce(0, +) == 2)
     }
@@ -150,7 +144,7 @@ import Testing
         client.call(ExchangeDeclare(exchange: "e", type: "x-recent-history"))
         client.call(QueueDeclare(queue: "q"))
         client.call(QueueBind(queue: "q", exchange: "e"))
-        #expect(self.drain(client, "q") == [])
+        #expect(client.drain("q") == [])
     }
 
     @Test func transactionsAreRememberedAtTheirCommit() {
@@ -163,7 +157,7 @@ import Testing
         #expect(client.call(TxCommit()).lines == ["1 return 312 NO_ROUTE done", "1 tx.commit-ok"])
         client.call(QueueDeclare(queue: "q"))
         client.call(QueueBind(queue: "q", exchange: "e"))
-        #expect(self.drain(client, "q") == ["done"])
+        #expect(client.drain("q") == ["done"])
     }
 
     @Test func durableQueuesKeepWhatTheyGot() throws {
@@ -177,11 +171,11 @@ import Testing
         first.run()
         let second = try RestartTests.restarted(first, shards: 1)
         let other = SimulatedClient(second).open()
-        #expect(self.drain(other, "q") == ["kept"])
+        #expect(other.drain("q") == ["kept"])
         // The history itself is gone, as after RabbitMQ's restart.
         other.call(QueueDeclare(queue: "r"))
         other.call(QueueBind(queue: "r", exchange: "e"))
-        #expect(self.drain(other, "r") == [])
+        #expect(other.drain("r") == [])
     }
 
     @Test(arguments: [
