@@ -19,6 +19,9 @@ extension Shard {
         var isDamaged = true
     }
 
+    /// Whether a read that the disk has refused waits until it is tried again.
+    public var hasRefusedReads: Bool { !self.paging.retries.isEmpty }
+
     /// Puts what was read back into memory; returns whether nothing of it is to be tried again.
     func takeBack(_ read: PageRead) -> Bool {
         if read.refusals > 0 {

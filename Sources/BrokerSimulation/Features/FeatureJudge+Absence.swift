@@ -219,6 +219,8 @@ extension FeatureJudge {
         for other in message.orderedCopies {
             let isInPlace = other.queue == copy.queue
             if other.isGone && other.goneClock < (isInPlace ? since : resolved) { continue }
+            // A crash may have had it come again.
+            let times = self.isLoose(other) ? 1 + message.crashes : 1
             if isInPlace {
                 // Whatever a channel has published before is in front, unless there are priorities.
                 let isBefore =
@@ -227,11 +229,11 @@ extension FeatureJudge {
                     && copy.message.delay == nil && !settings.hasGroups && message.uniqueKey == nil
                     && copy.message.uniqueKey == nil
                     && !self.queues[copy.queue].isQuorum
-                count += isBefore ? 0 : 1
+                count += isBefore ? 0 : times
             } else {
                 // It may have died, and its dead letter been here for a while.
                 let leadsHere = self.isLed(from: other.queue, to: copy.queue, since: message.sentClock)
-                count += leadsHere ? 1 : 0
+                count += leadsHere ? times : 0
             }
         }
         return Array(repeating: message.size, count: count)

@@ -3,8 +3,19 @@ internal import BrokerCore
 
 /// Times at which nothing moves, and the end.
 extension FeatureRun {
-    /// Runs until nothing moves any more.
+    /// Runs until nothing moves any more, and no read that the disk has refused waits to be tried again.
     func settle() {
+        var waits = 0
+        repeat {
+            self.runUntilNothingMoves()
+            guard self.judge.failure == nil, self.broker.shards.contains(where: \.hasRefusedReads) else { return }
+            self.advance(100)
+            waits += 1
+        } while waits < 1000
+        self.judge.fail("the disk has refused reads for 100 s")
+    }
+
+    private func runUntilNothingMoves() {
         var isMoving = true
         while isMoving && self.judge.failure == nil {
             self.broker.run(self.random)
@@ -48,20 +59,8 @@ extension FeatureRun {
             repeat {
                 self.observer.get(queue, noAck: false)
                 self.settle()
-                self.awaitAnswer(of: queue)
             } while !self.observer.isEmpty && self.judge.failure == nil
             self.judge.holds(queue, self.observer.takeGot())
-        }
-    }
-
-    /// Lets time go by while a `get` has no answer: a read that the disk refused is tried again, and the queue waits for it.
-    private func awaitAnswer(of queue: FeatureQueue) {
-        var waits = 0
-        while !self.observer.channel.gets.isEmpty && self.judge.failure == nil {
-            guard waits < 100 else { return self.judge.fail("a get of \(queue.name) has no answer after 10 s") }
-            waits += 1
-            self.broker.advance(milliseconds: 100)
-            self.settle()
         }
     }
 
