@@ -75,15 +75,22 @@ import Testing
         #expect(third.drain() == ["3 a", "2 a", "5 b", "1 a", "1 b"])
     }
 
+    /// Publishes as much as takes several steps to be told; returns the bodies and the queue.
+    private func fill(
+        _ scene: Scene,
+        priority: (Int) -> Int
+    ) throws -> (bodies: [String], queue: UnsafeMutablePointer<QueueState>) {
+        let filling = String(repeating: "x", count: 60_000)
+        let bodies = (0..<40).map { "\(priority($0)) \($0) \(filling)" }
+        for body in bodies { scene.publish(body) }
+        return (bodies, try #require(scene.broker.shards[0].queues.compactMap { $0 }.first))
+    }
+
     /// Messages go from the part that is being told to one that is told: the queue is gone through again.
     @Test func whatGoesBackWhileItIsToldIsTold() throws {
         let scene = Scene()
         scene.client.call(QueueDeclare(queue: "q", durable: true, arguments: ["x-max-priority": .int64(9)]))
-        let filling = String(repeating: "x", count: 60_000)
-        let bodies = (0..<40).map { "\($0 % 10) \($0) \(filling)" }
-        for body in bodies { scene.publish(body) }
-        let shard = scene.broker.shards[0]
-        let queue = try #require(shard.queues.compactMap { $0 }.first)
+        let (bodies, queue) = try self.fill(scene) { $0 % 10 }
         var steps = 0
         scene.broker.trimLog {
             steps += 1
@@ -103,11 +110,8 @@ import Testing
         let random = SeededRandom(seed: 300 + seed)
         let scene = Scene()
         scene.client.call(QueueDeclare(queue: "q", durable: true))
-        let filling = String(repeating: "x", count: 60_000)
-        let bodies = (0..<40).map { "\(random.below(10)) \($0) \(filling)" }
-        for body in bodies { scene.publish(body) }
+        let (bodies, queue) = try self.fill(scene) { _ in random.below(10) }
         let shard = scene.broker.shards[0]
-        let queue = try #require(shard.queues.compactMap { $0 }.first)
         var steps = 0
         scene.broker.trimLog {
             steps += 1
