@@ -47,6 +47,8 @@ struct LoadPlan: Sendable {
     var bindings = 1
     var isPersistent = false
     var isDurable = false
+    /// Queues, and what is in them, stay after a run that went well.
+    var keepsQueues = false
     /// Messages per second of each publisher.
     var rate: Double?
     /// Messages published and not yet consumed, in all; `nil` is no limit.
@@ -54,7 +56,6 @@ struct LoadPlan: Sendable {
     var queueArguments: [Argument] = []
     var consumerArguments: [Argument] = []
     var prefix = "martlet-perf"
-    var keepsQueues = false
     /// What messages differ in, in turn; never empty.
     var varieties = [MessageVariety()]
     /// Consumers begin when everything is published.

@@ -42,6 +42,7 @@ extension PerfCommand {
         plan.exchange = self.topology.exchange
         plan.bindings = self.topology.bindings
         plan.isDurable = self.topology.durable
+        plan.keepsQueues = self.topology.keep
         plan.queueArguments = try Self.arguments("queue-arg", self.topology.queueArg)
         plan.consumerArguments = try Self.arguments("consumer-arg", self.topology.consumerArg)
         guard plan.exchange != .default || plan.bindings == 1 else {
@@ -140,6 +141,11 @@ extension PerfCommand {
         if let idle = self.load.idle {
             try Self.check("idle", idle, in: 1...PerfLimits.publishers)
             guard !self.load.idleQueues else { throw ValidationError("--idle excludes --idle-queues.") }
+        }
+        if self.topology.keep {
+            guard self.load.idle == nil, !self.load.idleQueues else {
+                throw ValidationError("--keep does not go with --idle and --idle-queues: they leave nothing.")
+            }
         }
         if let hold = self.load.hold {
             guard self.load.idle != nil || self.load.idleQueues else {

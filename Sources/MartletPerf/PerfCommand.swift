@@ -34,6 +34,9 @@ public struct PerfCommand: AsyncParsableCommand {
               Memory per idle queue, and seconds until all are declared and bound
                 martlet perf --idle-queues --queues 10000 --exchange direct --durable \\
                     --server-pid PID
+              A million messages that stay, to see how long the next start takes
+                martlet perf --durable --persistent --confirm 1000 --consumers 0 \\
+                    --count 1000000 --keep
 
             EXIT CODES
               0  all went well

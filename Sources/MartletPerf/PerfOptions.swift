@@ -49,6 +49,9 @@ public struct PerfTopologyOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Argument of the consumers; repeatable.", valueName: "key=value"))
     var consumerArg: [String] = []
 
+    @Flag(help: "Leave the queues, and what is in them, when the run has gone well.")
+    var keep = false
+
     @Option(help: ArgumentHelp("Start of all names. (default: martlet-perf. and the process id)", valueName: "name"))
     var prefix: String?
 

@@ -39,6 +39,7 @@ import Testing
         #expect(plan.consumerArguments == [.init(key: "c", value: .text("d=e"))])
         #expect(try self.plan("--count 7").length == .count(7))
         #expect(try self.plan("--count 7 --backlog").fillsFirst)
+        #expect(try self.plan("--consumers 0 --keep").keepsQueues)
     }
 
     @Test func mixesKindsOfMessages() throws {
@@ -64,7 +65,7 @@ import Testing
         "--duration nan", "--warmup=-1", "--count 0", "--count 5 --duration 1", "--count 5 --warmup 1", "--rate 0",
         "--rate nan", "--rate 1e10", "--max-inflight 0", "--max-inflight 5 --consumers 0", "--threads 0",
         "--idle 0", "--hold 1", "--hold=-1 --idle 1", "--idle 1 --idle-queues", "--exchange carrier-pigeon",
-        "--queue-arg novalue",
+        "--idle 1 --keep", "--idle-queues --keep", "--queue-arg novalue",
         "--queue-arg =1", "--consumer-arg x", "--server-pid 2147483647", "--publishers 60000 --queues 1000",
         "--queue-arg x-queue-type=stream --queues 2 --consumers 3", "--plant maybe", "--wrong", "extra",
         "--backlog", "--backlog --count 5 --consumers 0", "--backlog --count 5 --max-inflight 5", "--priorities 257",
@@ -81,7 +82,7 @@ import Testing
         // Examples are to be copied: none may be wrapped.
         let lines = help.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines.allSatisfy { $0.count <= 80 })
-        #expect(lines.filter { $0.hasPrefix("    martlet perf") }.count == 7)
+        #expect(lines.filter { $0.hasPrefix("    martlet perf") }.count == 8)
         for line in lines where line.hasPrefix("    martlet perf") {
             let arguments = line.split(separator: " ").dropFirst(2).filter { $0 != "\\" }
             let parsed = arguments.map { $0 == "PID" ? "\(ProcessSampler.ownID)" : String($0) }

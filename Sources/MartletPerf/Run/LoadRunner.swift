@@ -8,7 +8,8 @@ import Synchronization
 /// ```
 /// declare ─► connect ─► warm up ─► measure ─► drain ─► close ─► remove the queues ─► judge
 /// ```
-/// A failure of any connection ends the phase it happens in; queues are removed all the same.
+/// A failure of any connection ends the phase it happens in; queues are removed all the same. A run that went well leaves
+/// them if the plan says so.
 struct LoadRunner: Sendable {
     let plan: LoadPlan
     /// Shows a line while the run lasts.
@@ -40,7 +41,9 @@ struct LoadRunner: Sendable {
             let loops = try await self.makeLoops(eventLoops, state: state)
             var report = try await self.drive(loops, state: state)
             report.server = control.server
-            if (try? await topology.remove()) != nil {
+            if self.plan.keepsQueues {
+                await control.close()
+            } else if (try? await topology.remove()) != nil {
                 await control.close()
             } else {
                 await self.cleanUp(after: control, on: eventLoops[0])
