@@ -2,8 +2,8 @@
 
 import struct
 
-from amqp import (BODY, HEADER, METHOD, check_close, equal, erlang, frame, header, method, method_frame, properties,
-                  publish_frames, short, table)
+from amqp import (BODY, HEADER, HEARTBEAT, METHOD, check_close, equal, erlang, frame, header, method, method_frame,
+                  properties, publish_frames, short, table)
 from checks import behaviour
 
 WANTS_HEADER = "expected content header for class 60, got non content header frame instead"
@@ -86,6 +86,45 @@ def frames_too_short_for_what_they_are(t):
             begin_publish(ch)
         ch.frame(kind, payload)
         ch.connection.expect_close(501, None, f"type {kind}, all octets = {erlang(payload)}: unknown_frame")
+
+
+@behaviour(46, 48)
+def what_is_malformed_in_itself_is_refused_before_what_is_out_of_place(t):
+    long = bytes(20) + b"abc"
+    waiting = []
+    for kind, payload in ((HEADER, b""), (HEADER, bytes(11)), (METHOD, b"abc"), (HEARTBEAT, b"x"), (9, long)):
+        start = "first 16" if len(payload) > 16 else "all"
+        text = f"type {kind}, {start} octets = {erlang(payload[:16])}: unknown_frame"
+        for begun in (False, True):
+            ch = t.channel()
+            if begun:
+                begin_publish(ch)
+            ch.frame(kind, payload)
+            waiting.append((ch.connection, text))
+    expect_frame_errors(waiting)
+
+
+@behaviour(43)
+def long_frames_with_a_wrong_end(t):
+    waiting = []
+    for payload, shown in (
+        (bytes(20), "<<0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0>>: {invalid_frame_end_marker,\n" + " " * 64 + "7}"),
+        (bytes([128] * 17), "<<" + "128," * 12 + "\n" + " " * 28 + "128,128,128,128>>: {invalid_frame_end_marker,7}"),
+        (b"\n" * 20, '<<"' + "\\n" * 16 + '">>: {invalid_frame_end_marker,\n' + " " * 67 + "7}"),
+    ):
+        ch = t.channel()
+        ch.frame(BODY, payload, b"\7")
+        waiting.append((ch.connection, f"type 3, first 16 octets = {shown}"))
+    expect_frame_errors(waiting)
+
+
+def expect_frame_errors(waiting):
+    """Each of the connections is closed with its text: all close at about the same time, which may be seconds."""
+    for c, text in waiting:
+        check_close(c.expect("connection.close"), "connection.close", 501, None, text)
+        c.write_anyway(method_frame(0, "connection.close-ok"))
+    for c, _ in waiting:
+        c.expect_eof()
 
 
 @behaviour(49)

@@ -87,6 +87,8 @@ struct ConnectionState: ~Copyable {
     var hasWindowDebts = false
 
     // Negotiated.
+    /// The client's protocol header asked for 0-8.
+    var speaksVersion08 = false
     var frameMaxBytes = ShardLimits.preTuneFrameBytes
     var channelMax = 0
     var heartbeatSeconds: UInt64 = 0

@@ -1,8 +1,65 @@
+/// Why a frame was not taken.
+enum FrameReason {
+    /// Its type is unknown, or it is too short for what it is.
+    case unknownFrame
+    /// It ends in this octet.
+    case invalidEnd(UInt8)
+}
+
 /// Bytes as RabbitMQ prints them in its refusals: an Erlang binary.
 enum ErlangTerm {
     /// Always `<<1,2,3>>`.
     static func octets(_ bytes: UnsafeRawBufferPointer) -> String {
         "<<" + bytes.prefix(256).map { String($0) }.joined(separator: ",") + (bytes.count > 256 ? "" : ">>")
+    }
+
+    /// What is said of a frame that cannot be taken: its type, its first octets, and why if that is to be said.
+    ///
+    /// RabbitMQ has its terms laid out for lines of 80 columns, so there can be line ends in it.
+    static func frame(_ type: UInt8, _ payload: UnsafeRawBufferPointer, _ reason: FrameReason? = nil) -> ReplyText {
+        let isWhole = payload.count <= 16
+        let start = "type \(type), \(isWhole ? "all" : "first 16") octets = "
+        let shown = Self.binary(UnsafeRawBufferPointer(rebasing: payload.prefix(16)))
+        let text = start + (shown.hasPrefix("<<\"") ? shown : Self.laidOut(shown, at: start.utf8.count))
+        switch reason {
+        case nil:
+            return Self.latin1(text)
+        case .unknownFrame:
+            return Self.latin1(text + ": unknown_frame")
+        case .invalidEnd(let end):
+            let column = (text.split(separator: "\n").last?.unicodeScalars.count ?? 0) + 2
+            let tuple = "{invalid_frame_end_marker,"
+            let isOneLine = column + tuple.utf8.count + "\(end)}".utf8.count < Self.lineColumns
+            let gap = isOneLine ? "" : "\n" + String(repeating: " ", count: column + 1)
+            return Self.latin1(text + ": " + tuple + gap + "\(end)}")
+        }
+    }
+
+    /// One octet for each character: what is printable is told as the octets that came.
+    private static func latin1(_ text: String) -> ReplyText {
+        var reply = ReplyText("")
+        reply.bytes = text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
+        return reply
+    }
+
+    private static let lineColumns = 80
+
+    /// `<<1,2,3>>` that begins at this column, broken where the line is full.
+    private static func laidOut(_ binary: String, at start: Int) -> String {
+        var text = "<<"
+        var column = start + 2
+        let numbers = binary.dropFirst(2).dropLast(2).split(separator: ",")
+        for (index, number) in numbers.enumerated() {
+            let isLast = index == numbers.count - 1
+            let width = number.utf8.count + (isLast ? 0 : 1)
+            if column + width >= Self.lineColumns && index > 0 {
+                text += "\n" + String(repeating: " ", count: start + 2)
+                column = start + 2
+            }
+            text += number + (isLast ? "" : ",")
+            column += width
+        }
+        return text + ">>"
     }
 
     /// `<<"text">>` for printable bytes, `<<1,2,3>>` for others.

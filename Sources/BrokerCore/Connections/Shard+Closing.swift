@@ -28,15 +28,14 @@ extension Shard {
             self.beginTeardown(connection)
             return
         }
-        self.sendMethod(
+        self.sendClose(
             ConnectionClose(
                 replyCode: code.rawValue,
                 replyText: explanation.shortString,
                 classID: method.classID,
                 methodID: method.methodID
             ),
-            connection,
-            channel: 0
+            connection
         )
         connection.pointee.phase = .closing
         self.endChannels(connection)
@@ -88,15 +87,17 @@ extension Shard {
         _ payload: UnsafeRawBufferPointer
     ) {
         guard header.type == FrameType.method, header.channel == 0, payload.count >= 4 else { return }
-        let id = UInt32(bigEndian: payload.loadUnaligned(as: UInt32.self))
+        var reader = WireReader(payload)
+        guard let classID = try? reader.readUInt16(), let methodID = try? reader.readUInt16() else { return }
+        let id = Self.currentID(MethodID(classID: classID, methodID: methodID), connection)
         let isTakenDown = connection.pointee.phase == .closing || connection.pointee.phase == .closed
-        if id == ConnectionClose.id.rawValue {
+        if id == ConnectionClose.id {
             if isTakenDown {
-                self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+                self.sendCloseOk(connection)
             } else if connection.pointee.owedCloseOks < ShardLimits.owedCloseOks {
                 connection.pointee.owedCloseOks += 1
             }
-        } else if isTakenDown, id == ConnectionCloseOk.id.rawValue {
+        } else if isTakenDown, id == ConnectionCloseOk.id {
             connection.pointee.phase = .refused
             self.effects.append(.close(connection.pointee.id, afterMilliseconds: 0))
         }
@@ -168,7 +169,7 @@ extension Shard {
             self.freeConnection(connection)
         } else if connection.pointee.owedCloseOks > 0 {
             for _ in 0..<connection.pointee.owedCloseOks {
-                self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+                self.sendCloseOk(connection)
             }
             connection.pointee.owedCloseOks = 0
             connection.pointee.phase = .closed
@@ -361,7 +362,7 @@ extension Shard {
         self.nextChannelEpoch &+= 1
         connection.pointee.channels[header.channel] = channel
         connection.pointee.channelCount += 1
-        self.sendMethod(ChannelOpenOk(), channel)
+        self.sendOpenOk(channel)
         self.tellOpened(channel)
     }
 }

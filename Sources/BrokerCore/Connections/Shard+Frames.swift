@@ -144,11 +144,7 @@ extension Shard {
         let payload = UnsafeRawBufferPointer(start: base + FrameLimits.frameHeaderBytes, count: size)
         let end = base.load(fromByteOffset: FrameLimits.frameHeaderBytes + size, as: UInt8.self)
         guard end == FrameLimits.frameEnd else {
-            let octets = ErlangTerm.binary(payload)
-            self.refuseFrame(
-                connection,
-                "type \(header.type), all octets = \(octets): {invalid_frame_end_marker,\(end)}"
-            )
+            self.refuseFrame(connection, ErlangTerm.frame(header.type, payload, .invalidEnd(end)))
             return count
         }
         switch connection.pointee.phase {
@@ -219,33 +215,27 @@ extension Shard {
             self.receiveWhileClosing(connection, header, payload)
             return
         }
+        // Before anything else a frame must be of some use in itself.
+        if payload.count < 12 || header.type == FrameType.heartbeat, Self.isMalformed(header, payload.count) {
+            self.refuseFrame(connection, ErlangTerm.frame(header.type, payload, .unknownFrame))
+            return
+        }
         switch header.type {
         case FrameType.heartbeat:
             if header.channel != 0 {
-                let octets = ErlangTerm.binary(payload)
-                self.closeConnection(connection, .unexpectedFrame, "type 8, all octets = \(octets)", noMethod)
-            } else if !payload.isEmpty {
-                let octets = ErlangTerm.binary(payload)
-                self.refuseFrame(connection, "type 8, all octets = \(octets)")
+                self.closeConnection(connection, .unexpectedFrame, ErlangTerm.frame(header.type, payload), noMethod)
             }
         case FrameType.method where header.channel == 0:
             self.receiveConnectionMethod(connection, payload)
         case FrameType.header where header.channel == 0, FrameType.body where header.channel == 0:
-            let octets = ErlangTerm.binary(payload)
-            self.closeConnection(
-                connection,
-                .unexpectedFrame,
-                "type \(header.type), all octets = \(octets)",
-                noMethod
-            )
+            self.closeConnection(connection, .unexpectedFrame, ErlangTerm.frame(header.type, payload), noMethod)
         case FrameType.method, FrameType.header, FrameType.body:
             guard connection.pointee.phase == .running || connection.pointee.phase == .draining else {
                 if connection.pointee.phase == .awaitingOpen {
-                    let octets = ErlangTerm.binary(payload)
                     self.closeConnection(
                         connection,
                         .unexpectedFrame,
-                        "type \(header.type), all octets = \(octets)",
+                        ErlangTerm.frame(header.type, payload),
                         noMethod
                     )
                 } else {
@@ -255,8 +245,17 @@ extension Shard {
             }
             self.handleChannelFrame(connection, header, payload)
         default:
-            let octets = ErlangTerm.binary(payload)
-            self.refuseFrame(connection, "type \(header.type), all octets = \(octets): unknown_frame")
+            self.refuseFrame(connection, ErlangTerm.frame(header.type, payload, .unknownFrame))
+        }
+    }
+
+    /// Whether a frame is too short, or too long, for one of its type, whatever is in it.
+    private static func isMalformed(_ header: FrameHeader, _ size: Int) -> Bool {
+        switch header.type {
+        case FrameType.method: size < 4
+        case FrameType.header: size < 12
+        case FrameType.heartbeat: size > 0
+        default: false
         }
     }
 

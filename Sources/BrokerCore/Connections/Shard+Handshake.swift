@@ -9,7 +9,7 @@ extension Shard {
 
     /// The version `connection.start` names for a header; nil for one that is not served.
     ///
-    /// Headers of 0-9 and 0-8 are taken as RabbitMQ takes them; what is spoken afterwards is 0-9-1 all the same.
+    /// Headers of 0-9 and 0-8 are taken as RabbitMQ takes them; the former is spoken as 0-9-1.
     private static func version(_ header: [UInt8]) -> (major: UInt8, minor: UInt8)? {
         switch header {
         case Self.protocolHeader, [65, 77, 81, 80, 1, 1, 0, 9]: (0, 9)
@@ -40,11 +40,12 @@ extension Shard {
             return
         }
         connection.pointee.phase = .awaitingStartOk
+        connection.pointee.speaksVersion08 = version.major == 8
         self.sendMethod(
             ConnectionStart(
                 versionMajor: version.major,
                 versionMinor: version.minor,
-                serverProperties: self.serverProperties,
+                serverProperties: self.serverProperties(connection),
                 mechanisms: Array("PLAIN AMQPLAIN".utf8),
                 locales: Array("en_US".utf8)
             ),
@@ -53,12 +54,15 @@ extension Shard {
         )
     }
 
-    private var serverProperties: FieldTable {
-        let capabilities: [ShortString] = [
-            "publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
-            "connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos",
-            "direct_reply_to",
-        ]
+    private func serverProperties(_ connection: UnsafeMutablePointer<ConnectionState>) -> FieldTable {
+        let capabilities: [ShortString] =
+            connection.pointee.speaksVersion08
+            ? []
+            : [
+                "publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
+                "connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos",
+                "direct_reply_to",
+            ]
         func text(_ string: String) -> FieldValue { .longString(Array(string.utf8)) }
         return FieldTable([
             ("capabilities", .table(FieldTable(capabilities.map { ($0, .boolean(true)) }))),
@@ -95,18 +99,15 @@ extension Shard {
         _ payload: UnsafeRawBufferPointer
     ) {
         let isRunning = connection.pointee.phase == .running
-        guard payload.count >= 4 else {
-            let octets = ErlangTerm.binary(payload)
-            self.refuseFrame(connection, "type 1, all octets = \(octets)")
-            return
-        }
+        // Shorter ones have been refused.
+        guard payload.count >= 4 else { return }
         var reader = WireReader(payload)
         let method: Method
         let noMethod = MethodID(classID: 0, methodID: 0)
         var id = noMethod
         do throws(DecodeError) {
             id = MethodID(classID: try reader.readUInt16(), methodID: try reader.readUInt16())
-            method = try Method.decode(id, &reader)
+            method = try self.decode(id, &reader, payload, connection)
         } catch {
             switch error {
             case .unknownMethod, .unknownFieldType, .malformedTable, .nestingTooDeep:
@@ -145,7 +146,7 @@ extension Shard {
                 method.id
             )
         case (.connectionClose, _):
-            self.sendMethod(ConnectionCloseOk(), connection, channel: 0)
+            self.sendCloseOk(connection)
             connection.pointee.phase = .refused
             self.effects.append(.close(connection.pointee.id, afterMilliseconds: 0))
         case (.connectionUpdateSecret, .running):
@@ -220,15 +221,14 @@ extension Shard {
             let text =
                 "ACCESS_REFUSED - Login was refused using authentication mechanism \(mechanism). "
                 + "For details see the broker logfile."
-            self.sendMethod(
+            self.sendClose(
                 ConnectionClose(
                     replyCode: ReplyCode.accessRefused.rawValue,
                     replyText: ShortString(truncating: text),
                     classID: 0,
                     methodID: 0
                 ),
-                connection,
-                channel: 0
+                connection
             )
         }
         connection.pointee.phase = .refused

@@ -7,16 +7,13 @@ extension Shard {
         _ connection: UnsafeMutablePointer<ConnectionState>,
         _ payload: UnsafeRawBufferPointer
     ) -> Method? {
-        guard payload.count >= 4 else {
-            let octets = ErlangTerm.binary(payload)
-            self.refuseFrame(connection, "type 1, all octets = \(octets): unknown_frame")
-            return nil
-        }
+        // Shorter ones have been refused.
+        guard payload.count >= 4 else { return nil }
         var reader = WireReader(payload)
         var id = MethodID(classID: 0, methodID: 0)
         do throws(DecodeError) {
             id = MethodID(classID: try reader.readUInt16(), methodID: try reader.readUInt16())
-            return try Method.decode(id, &reader)
+            return try self.decode(id, &reader, payload, connection)
         } catch {
             switch error {
             case .unknownMethod, .unknownFieldType, .malformedTable, .nestingTooDeep:
