@@ -13,6 +13,8 @@ final class SimulatedPager {
     var isDamaged = false
     /// So many reads of scratch files, and then no more, are refused.
     var refusals = 0
+    /// Reads of the log that begin before this position are refused.
+    var refusedLogEnd: UInt64 = 0
     /// Reads that shards have asked for.
     private(set) var readCount = 0
     /// Writes to scratch files so far.
@@ -66,7 +68,11 @@ final class SimulatedPager {
         if isRefused { self.refusals -= 1 }
         for (number, wanted) in read.wanted.enumerated() {
             guard wanted.isScratch else {
-                inLog.append(number)
+                if wanted.position < self.refusedLogEnd {
+                    read.missed(number, PageMiss(.refused, "cannot read log-0: Input/output error"))
+                } else {
+                    inLog.append(number)
+                }
                 continue
             }
             if isRefused {
@@ -84,7 +90,8 @@ final class SimulatedPager {
         }
         guard let log, !inLog.isEmpty else { return }
         let places = inLog.map { RecordPlace(position: read.wanted[$0].position, size: read.wanted[$0].size) }
-        for problem in log.read(places, allocate: read.allocate, found: { read.found(inLog[$0], $1) }) {
+        let problems = log.read(places, isSplit: read.isSplit, allocate: read.allocate) { read.found(inLog[$0], $1) }
+        for problem in problems {
             let reason: PageMiss.Reason =
                 switch problem.reason {
                 case .damaged: .damaged

@@ -319,6 +319,8 @@ extension Shard {
             self.leaseTimerFired(queue)
         case .pageIn:
             self.retryReads()
+        case .unread:
+            self.retryUnread()
         case .pageOut:
             // At the end of this turn.
             break

@@ -51,7 +51,8 @@ extension Shard {
                 self.runDeathsLater()
                 return
             }
-            if let first = self.deaths.first, self.mustLoad(first) { return }
+            if self.store.unreadCount > 0 { self.setAsideDeaths() }
+            guard let first = self.deaths.first, !self.mustLoad(first) else { return }
             budget -= self.run(self.deaths.removeFirst())
         }
     }
@@ -72,6 +73,7 @@ extension Shard {
     ///
     /// Those on disk stay in line, and remember what is needed of the queue.
     func runDeaths(of queue: UnsafeMutablePointer<QueueState>) {
+        self.orphanUnreadDeaths(of: queue)
         guard !self.deaths.isEmpty else { return }
         let address = queue.pointee.address
         let orphan = DeathSource(queue.pointee).map { OrphanSource($0) }

@@ -28,6 +28,11 @@ extension Shard {
     ) -> Slice<UnsafeBufferPointer<DelayedEntry>> {
         var due = due
         while let next = due.first, !self.store.isResident(next.slot) {
+            if self.store.isUnread(next.slot) {
+                self.putOff(next, now)
+                due = self.delays.wheel.due(at: now).prefix(ShardLimits.delaysAtOnce)
+                continue
+            }
             guard self.store.isLost(next.slot) else {
                 self.delays.isStalled = true
                 if !self.paging.refused.contains(next.slot) { self.loadDelays() }
@@ -40,6 +45,15 @@ extension Shard {
             due = self.delays.wheel.due(at: now).prefix(ShardLimits.delaysAtOnce)
         }
         return due.prefix { self.store.isResident($0.slot) }
+    }
+
+    /// The message whose time has come is one that the disk refuses to read: its time is later, and those behind it go on.
+    private func putOff(_ next: DelayedEntry, _ now: UInt64) {
+        var entry = next
+        entry.deadline = now &+ ShardLimits.unreadMilliseconds
+        if self.delays.isTelling && self.mustTell(entry) { self.noteNeeded(entry.slot) }
+        self.delays.wheel.dropDue(1)
+        self.delays.wheel.insert(entry)
     }
 
     /// Reads ahead when it is time to, or much has been published since the last time.
@@ -133,6 +147,11 @@ extension Shard {
         step.messages -= 1
         guard self.mustTell(entry) else {
             self.delays.untold[entry.id] = nil
+            return
+        }
+        if self.store.isUnread(entry.slot) {
+            self.delays.untold[entry.id] = nil
+            self.noteNeeded(entry.slot)
             return
         }
         guard self.store.isResident(entry.slot) else {

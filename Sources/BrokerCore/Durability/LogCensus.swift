@@ -7,6 +7,8 @@ public struct LogCensus: Sendable {
     let boundaries: [UInt64]
     /// Octets of live messages by file, about; those that stand nobody knows where count as in the first one.
     public private(set) var octets: [Int]
+    /// The first file that has a message which the disk refuses to read, so that it cannot be told again.
+    public private(set) var firstUnread: Int?
     /// The next page of slots.
     fileprivate var page = 0
 
@@ -16,7 +18,7 @@ public struct LogCensus: Sendable {
     }
 
     /// Counts a message; one without a position stands nobody knows where.
-    fileprivate mutating func count(_ bodySize: Int, at position: UInt64?) {
+    fileprivate mutating func count(_ bodySize: Int, at position: UInt64?, isUnread: Bool = false) {
         var low = 0
         var high = self.boundaries.count
         while let position, low < high {
@@ -28,7 +30,9 @@ public struct LogCensus: Sendable {
             }
         }
         if !self.octets.isEmpty {
-            self.octets[max(low, 1) - 1] += bodySize + MessageStore.logOverhead
+            let file = max(low, 1) - 1
+            self.octets[file] += bodySize + MessageStore.logOverhead
+            if isUnread { self.firstUnread = min(self.firstUnread ?? file, file) }
         }
     }
 }
@@ -66,6 +70,10 @@ extension Shard {
             return
         }
         guard word.isLogged, !self.store.isLost(slot) else { return }
-        census.count(self.store.bodySize(slot, word), at: word.isScratch ? nil : self.store.position(word))
+        census.count(
+            self.store.bodySize(slot, word),
+            at: word.isScratch ? nil : self.store.position(word),
+            isUnread: self.store.isUnread(slot)
+        )
     }
 }

@@ -24,6 +24,8 @@ extension Shard {
             }
         }
         self.log.floor = max(self.log.floor, floor)
+        self.log.needed = nil
+        for death in self.paging.unread.deaths where death.orphan != nil { self.noteNeeded(death.entry.slot) }
         // Messages of queues that are not durable may be read from the log's files, too.
         let addresses = self.queues.compactMap { queue in
             queue.flatMap { $0.pointee.isLogged || tellsMessages ? $0.pointee.address : nil }
@@ -140,8 +142,12 @@ extension Shard {
             let end = queue.pointee.extra.dying.forEach(from: from) {
                 tellNext($0.order, $0.sequence, queue.pointee.returnRules.asLogged($0.entry))
             }
-            guard let rest = resumption ?? end else { return .ring(from: 0) }
+            guard let rest = resumption ?? end else { return .setAside(from: 0) }
             cursor.part = .dying(from: rest)
+        case .setAside(let from):
+            let end = queue.pointee.extra.setAside.forEach(from: from) { tellNext($0.order, $0.sequence, $0.entry) }
+            guard let rest = resumption ?? end else { return .ring(from: 0) }
+            cursor.part = .setAside(from: rest)
         }
         return nil
     }
@@ -237,6 +243,10 @@ extension Shard {
         step.messages -= 1
         guard self.mustTell(queue, entry, cursor) else { return false }
         guard self.store.isResident(entry.slot) else {
+            if self.store.isUnread(entry.slot) {
+                self.noteNeeded(entry.slot)
+                return false
+            }
             // Perhaps somebody else has asked; when it is here it is looked at again.
             self.store.setLoading(entry.slot, false)
             self.want(entry.slot, step.read)

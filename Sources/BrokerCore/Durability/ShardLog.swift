@@ -41,6 +41,8 @@ struct ShardLog {
     /// What the log has before this place may be gone soon: it counts as not there.
     var floor: UInt64 = 0
 
+    /// Where the first message is that could not be told again; see ``Shard/neededLogPosition``.
+    var needed: UInt64?
     /// How far live state has been told again; nil when that is not under way.
     var snapshot: SnapshotCursor?
 

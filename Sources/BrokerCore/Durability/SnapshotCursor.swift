@@ -2,8 +2,8 @@
 struct SnapshotCursor {
     /// Where messages of a queue are, in the order in which they are told.
     ///
-    /// Messages go from a part to a later one, with three exceptions: to consumers, back from them, and out of groups that
-    /// are told by another header. Those are told when they go (``Shard/tellMoving(_:_:_:)``).
+    /// Messages go from a part to a later one, with four exceptions: to consumers, back from them, from what was
+    /// set aside, and out of groups that are told by another header. Those are told when they go (``Shard/tellMoving(_:_:_:)``).
     enum Part {
         /// The ring.
         case ring(from: UInt64)
@@ -17,6 +17,8 @@ struct SnapshotCursor {
         case heldBack
         /// Dead letters under way.
         case dying(from: UInt64)
+        /// What the disk refuses to read.
+        case setAside(from: UInt64)
     }
 
     /// Queues that have still to be told, the next one last.

@@ -43,6 +43,44 @@ extension MessageStore {
         word.bodySize == nil && self.asides[slot]?.isShared ?? false
     }
 
+    /// Octets of memory that an unread message takes, about.
+    static let unreadBytes = 64
+
+    /// Whether the disk refuses to read a message, so that nobody waits for it.
+    func isUnread(_ slot: UInt32) -> Bool {
+        guard self.unreadCount > 0, let word = self.paged(slot), word.bodySize == nil else { return false }
+        return self.asides[slot]?.isUnread ?? false
+    }
+
+    /// The disk has refused to read a message for long; until it is read nobody waits for it.
+    mutating func setUnread(_ slot: UInt32, isDelayed: Bool) {
+        guard let word = self.paged(slot), !self.isUnread(slot) else { return }
+        if let bodySize = word.bodySize {
+            self.putAside(slot, word, PagedAside(references: 1, bodySize: bodySize))
+        }
+        self.asides[slot]?.isUnread = true
+        self.asides[slot]?.isDelayed = isDelayed
+        self.unreadCount += 1
+    }
+
+    /// An unread message.
+    struct Unread {
+        let slot: UInt32
+        /// Where it is; those in scratch files come last.
+        let place: UInt64
+        let isDelayed: Bool
+    }
+
+    /// All unread messages, by their places.
+    func unreadMessages() -> [Unread] {
+        let all = self.asides.compactMap { slot, aside -> Unread? in
+            guard aside.isUnread, let word = self.paged(slot) else { return nil }
+            let place = self.position(word) | (word.isScratch ? 1 << 63 : 0)
+            return Unread(slot: slot, place: place, isDelayed: aside.isDelayed)
+        }
+        return all.sorted { $0.place < $1.place }
+    }
+
     mutating func setLoading(_ slot: UInt32, _ isLoading: Bool) {
         guard var word = self.paged(slot) else { return }
         word.isLoading = isLoading
@@ -62,7 +100,12 @@ extension MessageStore {
             self.asides[slot]?.references += count
             return
         }
-        self.asides[slot] = PagedAside(references: 1 + count, bodySize: bodySize)
+        self.putAside(slot, word, PagedAside(references: 1 + count, bodySize: bodySize))
+    }
+
+    /// Keeps what does not fit into a slot elsewhere.
+    private mutating func putAside(_ slot: UInt32, _ word: PagedWord, _ aside: PagedAside) {
+        self.asides[slot] = aside
         var rest = PagedWord(
             position: self.position(word),
             isScratch: word.isScratch,
@@ -85,7 +128,7 @@ extension MessageStore {
             }
         }
         self.forgetPlace(slot, word)
-        self.asides[slot] = nil
+        if self.asides.removeValue(forKey: slot)?.isUnread ?? false { self.unreadCount -= 1 }
         self.messageCount -= 1
         self.pagedCount -= 1
         self.freeSlot(slot)
@@ -280,6 +323,7 @@ extension MessageStore {
         let aside = self.asides.removeValue(forKey: slot)
         let references = aside?.references ?? 1
         let isShared = aside?.isShared ?? false
+        if aside?.isUnread ?? false { self.unreadCount -= 1 }
         let size = MessageRecord.allocatedSize(
             MessageRecord.headerSize + message.namesSize + message.propertiesSize + message.bodySize
                 + (word.isLogged ? MessageRecord.locationSize : 0)
@@ -321,6 +365,7 @@ extension MessageStore {
         let word = PagedWord(rawValue: self.word(slot))
         let references = self.asides[slot]?.references ?? 1
         self.forgetPlace(slot, word)
+        if self.isUnread(slot) { self.unreadCount -= 1 }
         self.asides[slot] = PagedAside(references: references, bodySize: 0, isLost: true)
         self.setWord(slot, PagedWord(position: 0, isScratch: true, isLogged: false, bodySize: nil).rawValue)
     }

@@ -78,6 +78,8 @@ struct MessageStore: ~Copyable {
     var pagedCount = 0
     /// Those with more than one reference or of unusual size.
     var asides: [UInt32: PagedAside] = [:]
+    /// Of these, those that the disk refuses to read; see ``PagedAside/isUnread``.
+    var unreadCount = 0
     /// Octets of messages that the commit log has for durable queues, about.
     var loggedBytes = 0
     /// Large records alive, and their slots in order of age, with some that are not alive any more.

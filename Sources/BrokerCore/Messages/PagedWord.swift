@@ -66,6 +66,10 @@ struct PagedAside {
     var isShared = false
     /// It was on disk and is damaged or gone there.
     var isLost = false
+    /// The disk refuses to read it, for long: nobody waits for it.
+    var isUnread = false
+    /// It stands in a record of a message that waits for its time; known of those that are unread.
+    var isDelayed = false
 }
 
 /// The positions of a shard's scratch files: where the next write goes, and what is alive in each file.

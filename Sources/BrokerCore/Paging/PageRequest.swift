@@ -44,6 +44,8 @@ public final class PageRead: @unchecked Sendable {
         case delayList(DelayListing)
         /// The log is told again what is live.
         case snapshot
+        /// Nobody: the disk has refused them for long.
+        case unread
     }
 
     let reason: Reason
@@ -53,8 +55,14 @@ public final class PageRead: @unchecked Sendable {
     var isToStay: Bool {
         switch self.reason {
         case .delayList: false
-        case .queue, .deaths, .delays, .snapshot: true
+        case .queue, .deaths, .delays, .snapshot, .unread: true
         }
+    }
+    /// What the disk refuses to read at once is to be read in parts: it has refused for more than a moment.
+    public var isSplit: Bool { self.refusals >= 4 || self.isForUnread }
+    /// Nobody waits for it.
+    var isForUnread: Bool {
+        if case .unread = self.reason { true } else { false }
     }
     private var buffers: [UnsafeMutableRawPointer] = []
     /// How often the disk has refused these records.
@@ -174,6 +182,8 @@ struct PagingState {
     /// Messages that they ask for: who needs one of these next asks for nothing else, for what does not stay in memory
     /// would be read for ever.
     var refused: Set<UInt32> = []
+    /// What the disk has refused for long.
+    var unread = UnreadMessages()
     /// Reads under way to tell the log again what is live.
     var snapshotReads = 0
 }

@@ -13,14 +13,19 @@ extension Shard {
 
     /// The message whose turn it is, is not in memory: it is asked for.
     ///
-    /// Returns whether the queue can go on: the message is lost, and gone now.
+    /// Returns whether the queue can go on: the message is lost, and gone now, or set aside.
     @inline(never)
     func stall(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
-        if self.store.isLost(queue.pointee.nextEntry.slot) {
+        let slot = queue.pointee.nextEntry.slot
+        if self.store.isLost(slot) {
             self.drop(queue, self.takeNext(queue))
             return true
         }
-        self.awaitDisk(queue, for: queue.pointee.nextEntry.slot)
+        if self.store.isUnread(slot) {
+            self.setAside(queue, queue.pointee.takeNext())
+            return true
+        }
+        self.awaitDisk(queue, for: slot)
         return false
     }
 
@@ -137,7 +142,9 @@ extension Shard {
     ///
     /// `isDelayed` when it waits for its time.
     func want(_ slot: UInt32, _ read: PageRead, isDelayed: Bool = false) {
-        guard let word = self.store.paged(slot), !word.isLoading, !self.store.isLost(slot) else { return }
+        guard let word = self.store.paged(slot), !word.isLoading, !self.store.isLost(slot),
+            !self.store.isUnread(slot)
+        else { return }
         let size = self.store.bodySize(slot, word) + MessageStore.logOverhead
         read.wanted.append(
             PageRead.Wanted(
@@ -176,6 +183,8 @@ extension Shard {
             self.paging.snapshotReads -= isOver ? 1 : 0
             // At once: what was read may have to leave memory again at the end of the turn.
             _ = self.continueSnapshot()
+        case .unread:
+            self.askForUnread(after: read)
         }
         // Whoever has asked for it: what comes may be the one whose turn it is.
         self.paging.areDeathsAwaited = false

@@ -3,7 +3,8 @@
 /// ```
 /// loading ──read───────────────────────────────► in memory
 /// loading ──refused──► waiting ──retryReads────► loading
-/// loading ──refused too often, or damaged──────► lost until the next start, in a scratch file for ever
+/// loading ──refused too often──────────────────► unread: see Shard+Unread
+/// loading ──damaged────────────────────────────► lost until the next start, in a scratch file for ever
 /// ```
 ///
 /// While a message waits its queue does, for order's sake, and nobody else.
@@ -16,11 +17,10 @@ extension Shard {
         var scratch = 0
         /// Of the first one, in words.
         var text: String?
-        var isDamaged = true
     }
 
-    /// Whether a read that the disk has refused waits until it is tried again.
-    public var hasRefusedReads: Bool { !self.paging.retries.isEmpty }
+    /// Whether something that the disk has refused to read is tried again later.
+    public var hasRefusedReads: Bool { !self.paging.retries.isEmpty || self.store.unreadCount > 0 }
 
     /// Puts what was read back into memory; returns whether nothing of it is to be tried again.
     func takeBack(_ read: PageRead) -> Bool {
@@ -30,6 +30,8 @@ extension Shard {
         let again = PageRead(for: read.reason, refusals: read.refusals + 1)
         var losses = Losses()
         var refusal: String?
+        var unread: (count: Int, text: String)?
+        var isReadable = false
         for wanted in read.wanted {
             // Released meanwhile? References change a word, too; its place does not.
             guard let word = self.store.paged(wanted.slot), word.isLoading, !self.store.isLost(wanted.slot),
@@ -38,6 +40,7 @@ extension Shard {
             if let payload = wanted.payload, let view = Self.message(in: payload, wanted),
                 view.bodySize == self.store.bodySize(wanted.slot, word)
             {
+                isReadable = isReadable || self.store.isUnread(wanted.slot)
                 self.store.setLoading(wanted.slot, false)
                 self.store.revive(wanted.slot, view)
             } else if wanted.payload == nil, let miss = wanted.miss, self.mayTryAgain(read, miss) {
@@ -52,23 +55,31 @@ extension Shard {
                 )
                 again.octets += wanted.size
                 refusal = refusal ?? miss.text
+            } else if wanted.payload == nil, let miss = wanted.miss, miss.reason != .damaged {
+                self.store.setLoading(wanted.slot, false)
+                self.store.setUnread(wanted.slot, isDelayed: wanted.isDelayed)
+                unread = ((unread?.count ?? 0) + 1, unread?.text ?? miss.text)
             } else {
+                isReadable = isReadable || self.store.isUnread(wanted.slot)
                 self.store.setLoading(wanted.slot, false)
                 self.store.lose(wanted.slot)
                 losses.logged += wanted.isScratch ? 0 : 1
                 losses.scratch += wanted.isScratch ? 1 : 0
                 losses.text = losses.text ?? wanted.miss?.text
-                losses.isDamaged = losses.isDamaged && wanted.miss?.reason != .refused
             }
         }
         if losses.logged + losses.scratch > 0 { self.tell(losses, of: read) }
+        if let unread, !read.isForUnread { self.noteUnread(unread.count, self.name(of: read), unread.text) }
+        if isReadable { self.returnReadable() }
         guard let refusal else { return true }
         self.tryLater(again, refusal)
         return false
     }
 
     private func mayTryAgain(_ read: PageRead, _ miss: PageMiss) -> Bool {
-        switch miss.reason {
+        // Not before their next turn.
+        if read.isForUnread { return false }
+        return switch miss.reason {
         case .damaged: false
         case .refused: read.refusals < ShardLimits.pageReadRetries
         // The disk was not asked: nothing says that they are not there.
@@ -77,7 +88,7 @@ extension Shard {
     }
 
     private func tryLater(_ read: PageRead, _ refusal: String) {
-        if self.paging.retries.isEmpty {
+        if self.paging.retries.isEmpty && read.refusals == 1 && !self.paging.unread.told.contains(self.name(of: read)) {
             self.log(
                 .warning,
                 "default",
@@ -99,7 +110,6 @@ extension Shard {
     }
 
     private func tell(_ losses: Losses, of read: PageRead) {
-        let state = losses.isDamaged ? "are damaged on disk" : "cannot be read from disk"
         let end =
             if losses.scratch == 0 {
                 "not delivered before the next start"
@@ -111,7 +121,7 @@ extension Shard {
         self.log(
             .error,
             "default",
-            "\(losses.logged + losses.scratch) messages of \(self.name(of: read)) \(state) and \(end): "
+            "\(losses.logged + losses.scratch) messages of \(self.name(of: read)) are damaged on disk and \(end): "
                 + (losses.text ?? "not there")
         )
     }

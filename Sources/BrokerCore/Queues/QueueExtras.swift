@@ -13,6 +13,8 @@ struct QueueExtras: ~Copyable {
     var dying: OrderedEntries
     /// Dead messages that could not be handed on, to be tried again.
     var stuckDeaths: [StuckDeath] = []
+    /// Ready messages that the disk refuses to read: those behind them go on.
+    var setAside: OrderedEntries
     /// When the shard looks for acknowledgements that are overdue.
     var ackTimer: BrokerInstant?
 
@@ -35,6 +37,7 @@ struct QueueExtras: ~Copyable {
     private init(counting memory: MemoryCount?) {
         self.requeued = OrderedEntries(counting: memory)
         self.dying = OrderedEntries(counting: memory)
+        self.setAside = OrderedEntries(counting: memory)
     }
 
     /// Nothing of all that; nobody changes it.

@@ -43,6 +43,15 @@ extension QueueState {
         self.asideCount &+= 1
     }
 
+    /// Puts a message back to its old place, whatever the order in which others come back.
+    mutating func returnToPlace(_ sequence: UInt64, _ entry: QueueEntry) {
+        guard self.levels == nil else {
+            self.putBack(sequence, entry)
+            return
+        }
+        self.restoreAside(sequence, entry)
+    }
+
     /// Puts a message back to its old place.
     mutating func putBack(_ sequence: UInt64, _ entry: QueueEntry) {
         if let levels = self.levels {

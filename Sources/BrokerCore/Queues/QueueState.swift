@@ -2,7 +2,7 @@
 ///
 /// Invariants:
 /// 1. Every message is in exactly one place: ``ready``, ``QueueExtras/requeued``, ``levels``, ``withheld``, held back in ``groups``, one
-///    consumer's ``ConsumerState/outstanding`` or ``QueueExtras/dying``.
+///    consumer's ``ConsumerState/outstanding``, ``QueueExtras/setAside`` or ``QueueExtras/dying``.
 /// 2. Sequence numbers are places in the order of publishing. ``ready`` holds consecutive ones from ``headSequence``;
 ///    everything in ``QueueExtras/requeued`` is older. With priorities all are in ``levels``, and ``headSequence`` is the next
 ///    message's place; while the priorities change (``isArranging``) they may be in all three. Holes in ``ready`` are where messages left before their turn; the first entry is none, and there
@@ -140,6 +140,16 @@ struct QueueState: ~Copyable {
     /// Messages that can be delivered.
     @inline(__always)
     var readyCount: Int { self.ready.count &+ self.asideCount &- self.holes }
+
+    /// Messages that count for limits: ready, or set aside.
+    var limitedCount: Int { self.readyCount + self.extra.setAside.count }
+
+    /// Removes the first message that was set aside; nil when there is none.
+    mutating func takeFirstSetAside() -> ConsumerState.Delivery? {
+        guard !self.extra.setAside.isEmpty else { return nil }
+        let element = self.extra.setAside.removeFirst()
+        return ConsumerState.Delivery(sequence: element.sequence, entry: element.entry)
+    }
 
     @inline(__always)
     var hasReady: Bool { !self.ready.isEmpty || self.asideCount != 0 }

@@ -40,7 +40,7 @@ extension Shard {
             self.noteRefusal(queue, .bytes, bodySize: bodySize)
             return true
         }
-        if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.readyCount) >= limit {
+        if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.limitedCount) >= limit {
             self.noteRefusal(queue, .messages, bodySize: bodySize)
             return true
         }
@@ -177,7 +177,7 @@ extension Shard {
 
     /// Whether a queue has more than it may.
     func isBeyondLimits(_ queue: UnsafeMutablePointer<QueueState>) -> Bool {
-        if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.readyCount) > limit { return true }
+        if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.limitedCount) > limit { return true }
         if let limit = queue.pointee.settings.maxLengthBytes, UInt64(queue.pointee.extra.readyBytes) > limit {
             return true
         }
@@ -188,12 +188,17 @@ extension Shard {
     func dropHead(_ queue: UnsafeMutablePointer<QueueState>) {
         guard queue.pointee.settings.overflow == .dropHead, !queue.pointee.isArranging else { return }
         var budget = ShardLimits.deathsPerTurn
-        while queue.pointee.hasReady, self.isBeyondLimits(queue) {
+        while self.isBeyondLimits(queue), queue.pointee.hasReady || !queue.pointee.extra.setAside.isEmpty {
             guard budget > 0 else {
                 self.trimLater(queue)
                 return
             }
             budget -= 1
+            if let element = queue.pointee.takeFirstSetAside() {
+                self.noteReady(queue, element.entry, -1)
+                self.deadLetter(queue, element, .maxLength)
+                continue
+            }
             self.deadLetter(queue, self.takeNext(queue), .maxLength)
         }
     }

@@ -20,7 +20,7 @@ extension Shard {
         let isWhole = deadline.nanoseconds % Self.nanosecondsPerMillisecond == 0
         queue.pointee.extra.expiry.add(sequence, deadline: isWhole ? milliseconds : milliseconds + 1)
         self.updateExpiry(queue)
-        let living = queue.pointee.readyCount + self.awayCount(queue)
+        let living = queue.pointee.limitedCount + self.awayCount(queue)
         if queue.pointee.extra.expiry.runCount > 2 * living + ExpiryIndex.keptRuns {
             self.compactExpiry(queue)
         }
@@ -116,7 +116,7 @@ extension Shard {
             let end = min(run.end, head)
             while budget > 0 && sequence < end {
                 // Nobody is there: what was is with consumers, or done with.
-                guard queue.pointee.asideCount > 0 else {
+                guard queue.pointee.asideCount > 0 || !queue.pointee.extra.setAside.isEmpty else {
                     sequence = end
                     break
                 }
@@ -137,7 +137,11 @@ extension Shard {
 
     private func expire(_ sequence: UInt64, in queue: UnsafeMutablePointer<QueueState>, _ budget: inout Int) {
         budget -= 1
-        guard let entry = queue.pointee.removeReady(sequence) else { return }
+        var entry = queue.pointee.removeReady(sequence)
+        if entry == nil, !queue.pointee.extra.setAside.isEmpty {
+            entry = queue.pointee.extra.setAside.remove(sequence)
+        }
+        guard let entry else { return }
         self.noteReady(queue, entry, -1)
         self.deadLetter(queue, ConsumerState.Delivery(sequence: sequence, entry: entry), .expired)
     }
@@ -161,6 +165,7 @@ extension Shard {
     private func scatteredPlaces(_ queue: UnsafeMutablePointer<QueueState>) -> [UInt64] {
         var places = self.awayPlaces(queue)
         queue.pointee.extra.requeued.forEach { places.append($0.sequence) }
+        queue.pointee.extra.setAside.forEach { places.append($0.sequence) }
         _ = queue.pointee.levels?.pointee.forEach(from: 0, to: .max) { sequence, _ in places.append(sequence) }
         queue.pointee.groups?.pointee.forEachHeld { places.append($0.sequence) }
         places.sort()

@@ -74,6 +74,12 @@ extension Shard {
                     groups.pointee.pass(group)
                     continue
                 }
+                if self.store.isUnread(delivery.entry.slot) {
+                    queue.pointee.asideCount -= 1
+                    self.setAside(queue, delivery)
+                    groups.pointee.pass(group)
+                    continue
+                }
                 groups.pointee.hold(delivery, group)
                 self.loadHeld(queue, delivery.entry.slot)
                 return nil
@@ -84,6 +90,10 @@ extension Shard {
         }
         while budget > 0, let next = queue.pointee.nextUnseen {
             let isLost = self.store.isLost(next.slot)
+            if self.store.isUnread(next.slot), let delivery = queue.pointee.takeUnseen() {
+                self.setAside(queue, delivery)
+                continue
+            }
             guard isLost || self.store.isResident(next.slot) else {
                 self.awaitDisk(queue, for: next.slot)
                 return nil
@@ -166,7 +176,9 @@ extension Shard {
         var isMissing = false
         queue.pointee.withheld?.pointee.forEach { element in
             let slot = element.entry.slot
-            guard groups.pointee.unknown.contains(element.sequence), !self.store.isLost(slot) else { return }
+            guard groups.pointee.unknown.contains(element.sequence), !self.store.isLost(slot),
+                !self.store.isUnread(slot)
+            else { return }
             if self.store.isResident(slot) {
                 groups.pointee.restoreWaiting(element.sequence, self.store.record(slot).view)
                 return

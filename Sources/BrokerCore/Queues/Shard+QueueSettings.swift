@@ -41,6 +41,7 @@ extension Shard {
         queue.pointee.forEachReady { _, entry in
             bytes += self.store.bodySize(entry.slot)
         }
+        queue.pointee.extra.setAside.forEach { bytes += self.store.bodySize($0.entry.slot) }
         queue.pointee.extra.readyBytes = bytes
     }
 }

@@ -54,7 +54,10 @@ extension Shard {
         var refusal: String?
         if ifUnused && queue.pointee.consumerCount > 0 {
             refusal = "in use"
-        } else if ifEmpty && (queue.pointee.readyCount > 0 || queue.pointee.withheld?.pointee.count ?? 0 > 0) {
+        } else if ifEmpty
+            && (queue.pointee.readyCount > 0 || queue.pointee.withheld?.pointee.count ?? 0 > 0
+                || !queue.pointee.extra.setAside.isEmpty)
+        {
             refusal = "not empty"
         }
         if let refusal {
@@ -79,6 +82,7 @@ extension Shard {
         }
         // The topology's record says that the queue is gone, and with it everything in it.
         _ = self.dropWithheld(queue, isLogged: false)
+        _ = self.dropSetAside(queue, isLogged: false)
         self.dropReady(queue, isLogged: false, purge: nil)
         if queue.pointee.isDeliveredNoted {
             self.log.deliveredQueues.removeAll { $0 == queue }
@@ -135,8 +139,8 @@ extension Shard {
             return
         }
         // Those that wait would come back to a queue that was to be empty.
-        let withheldCount = self.dropWithheld(queue, isLogged: true)
-        let count = UInt32(clamping: queue.pointee.readyCount + withheldCount)
+        let asideCount = self.dropWithheld(queue, isLogged: true) + self.dropSetAside(queue, isLogged: true)
+        let count = UInt32(clamping: queue.pointee.readyCount + asideCount)
         self.dropReady(queue, isLogged: true, purge: .init(asker: asker, messageCount: count))
         if queue.pointee.unacknowledged == 0 {
             self.forgetDeadlines(queue)

@@ -12,7 +12,9 @@ struct HeldMemory: Equatable, Sendable {
 extension Shard {
     /// Tells the other shards when what this one holds has changed much, and looks at the alarm.
     func updateMemoryAlarm() {
-        let messages = self.store.heldBytes + self.ringMemory.bytes + self.delays.wheel.heldBytes + self.windows.bytes
+        let messages =
+            self.store.heldBytes + self.ringMemory.bytes + self.delays.wheel.heldBytes + self.windows.bytes
+            + self.store.unreadCount * MessageStore.unreadBytes
         let held = HeldMemory(messages: messages, bodies: self.assemblyBytes)
         let told = self.heldByShard[Int(self.index)]
         let step = self.memoryStep

@@ -101,10 +101,12 @@ enum ShardLimits {
     static let scratchPauseMilliseconds: UInt64 = 1000
     /// Octets of messages that are read from disk at once.
     static let pageReadBytes = 512 * 1024
-    /// How often a read that the disk refuses is tried again before its messages are given up.
+    /// How often a read that the disk refuses is tried again before those behind its messages go on without them.
     static let pageReadRetries = 6
     /// Time until a refused read is tried again; each further time twice as long.
     static let pageReadRetryMilliseconds: UInt64 = 100
+    /// Time between two attempts to read messages that were given up.
+    static let unreadMilliseconds: UInt64 = 30_000
     /// Messages that are read from disk at once.
     static let pageReadMessages = 8192
     /// Messages looked at in one turn when the log is told again.

@@ -16,6 +16,8 @@ enum ShardTimer {
     case lease(QueueAddress)
     /// Messages may be read that could not be.
     case pageIn
+    /// Ask again for messages that the disk has refused for long.
+    case unread
     /// Messages may be written to a scratch file again.
     case pageOut
     /// Try once more to hand on dead messages of a queue.

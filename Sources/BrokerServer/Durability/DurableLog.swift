@@ -210,10 +210,11 @@ final class DurableLog: Sendable {
     }
 
     /// What can go, knowing the octets of live messages in each file.
-    func planTrim(files: [UInt64], live: [Int]) -> TrimPlan? {
+    func planTrim(files: [UInt64], live: [Int], firstUnread: Int) -> TrimPlan? {
         TrimPlan(
             files: files,
             live: live,
+            firstUnread: firstUnread,
             end: self.writer.durablePosition.octets,
             slack: ServerLimits.trimmedSlackBytes
         )

@@ -77,8 +77,8 @@ final class Pager: Sendable {
             let found = { (index: Int, payload: UnsafeRawBufferPointer) in read.found(numbers[index], payload) }
             let problems =
                 isScratch
-                ? self.scratch[shard].read(places, allocate: read.allocate, found: found)
-                : self.log.read(places, allocate: read.allocate, found: found)
+                ? self.scratch[shard].read(places, isSplit: read.isSplit, allocate: read.allocate, found: found)
+                : self.log.read(places, isSplit: read.isSplit, allocate: read.allocate, found: found)
             for problem in problems {
                 for record in problem.records { read.missed(numbers[record], PageMiss(problem)) }
             }

@@ -130,18 +130,24 @@ struct ShardDirectory: Sendable {
         do {
             let files = log.reader.filePositions
             var live = Array(repeating: 0, count: files.count)
+            var firstUnread = Int.max
             for loop in loops {
-                var octets: [Int]?
-                while octets == nil {
-                    octets = try await loop.eventLoop.submit { loop.value.continueLogCensus(files) }.get()
+                var census: LogCensus?
+                while census == nil {
+                    census = try await loop.eventLoop.submit { loop.value.continueLogCensus(files) }.get()
                 }
-                live = zip(live, octets ?? []).map { $0 + $1 }
+                live = zip(live, census?.octets ?? []).map { $0 + $1 }
+                firstUnread = min(firstUnread, census?.firstUnread ?? .max)
             }
-            let plan = log.planTrim(files: files, live: live)
-            if let plan {
+            var plan = log.planTrim(files: files, live: live, firstUnread: firstUnread)
+            if let told = plan {
                 for loop in loops {
-                    try await self.tell(loop, plan)
+                    try await self.tell(loop, told)
+                    let needed = try await loop.eventLoop.submit { loop.value.neededLogPosition }.get()
+                    plan = plan?.kept(from: needed ?? .max)
                 }
+            }
+            if let plan {
                 logger.debug("trimmed the commit log up to \(plan.position), \(plan.toldOctets) octets told again")
             }
             log.endTrim(plan)

@@ -183,12 +183,12 @@ final class ShardLoop {
         self.runTurn()
     }
 
-    /// Counts the next live messages by the log's files; returns the octets in each when all are counted.
-    func continueLogCensus(_ files: [UInt64]) -> [Int]? {
+    /// Counts the next live messages by the log's files; returns what is in each when all are counted.
+    func continueLogCensus(_ files: [UInt64]) -> LogCensus? {
         var census = self.census ?? self.shard.beginLogCensus(files)
         let hasMore = self.shard.continueLogCensus(&census)
         self.census = hasMore ? census : nil
-        return hasMore ? nil : census.octets
+        return hasMore ? nil : census
     }
 
     /// Begins to tell the log again what is live, as far as it must be for the files before `floor` to go.
@@ -196,6 +196,9 @@ final class ShardLoop {
         self.shard.beginSnapshot(upTo: floor, tellsMessages: tellsMessages)
         self.runTurn()
     }
+
+    /// Where the log has the first message that could not be told again.
+    var neededLogPosition: UInt64? { self.shard.neededLogPosition }
 
     /// What came of a step of telling.
     enum SnapshotStep {

@@ -31,6 +31,8 @@ struct SimulatedTrim {
     var files: [UInt64] = []
     /// Octets of live messages in each.
     var live: [Int] = []
+    /// The first file with messages that cannot be read.
+    var firstUnread = Int.max
     var census: LogCensus?
 }
 
@@ -140,10 +142,12 @@ extension SimulatedBroker {
         trim.census = hasMore ? census : nil
         guard !hasMore else { return true }
         trim.live = zip(trim.live, census.octets).map { $0 + $1 }
+        trim.firstUnread = min(trim.firstUnread, census.firstUnread ?? .max)
         trim.shard += 1
         guard trim.shard == self.shards.count else { return true }
         // The last file is written to.
-        let kept = trim.live.dropLast().firstIndex { $0 > 0 } ?? trim.files.count - 1
+        let live = trim.live.dropLast().firstIndex { $0 > 0 } ?? trim.files.count - 1
+        let kept = min(live, trim.firstUnread)
         trim.position = min(trim.position, LogPosition(trim.files[kept]))
         trim.shard = 0
         trim.phase = .beginning
@@ -207,6 +211,7 @@ extension SimulatedBroker {
                 trim.phase = .waiting(number: shard.lastLogNumber)
             }
         case .waiting:
+            if let needed = shard.neededLogPosition { trim.position = min(trim.position, LogPosition(needed)) }
             trim.shard += 1
             trim.phase = .beginning
         }

@@ -63,11 +63,13 @@ public final class LogReader: @unchecked Sendable {
     /// Returns what is wrong with the others.
     public func read(
         _ places: [RecordPlace],
+        isSplit: Bool = false,
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         found: (Int, UnsafeRawBufferPointer) -> Void
     ) -> [ReadProblem] {
         self.reader.read(
             places,
+            isSplit: isSplit,
             allocate: allocate,
             source: { (position) throws(StoreError) in try self.source(position) },
             found: found

@@ -49,26 +49,40 @@ struct RecordReader {
     /// Octets between two records that are rather read than skipped.
     private static let gapBytes: UInt64 = 16 << 10
 
+    /// Reads in one call that are refused and lead to others, of parts of what they were to read.
+    private static let splits = 32
+
+    /// Neighbours that are read at once.
+    private struct Group {
+        var records: Range<Int>
+        /// The position that ``source`` is the place of; none of the records begins before.
+        let start: UInt64
+        let source: RecordSource
+    }
+
     /// Reads records; returns what is wrong with those that are not found.
+    ///
+    /// With `isSplit`, what the disk refuses to read at once is read in parts, so that one bad sector costs only the record
+    /// that lies there.
     func read(
         _ places: [RecordPlace],
+        isSplit: Bool = false,
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         source: (UInt64) throws(StoreError) -> RecordSource?,
         found: (Int, UnsafeRawBufferPointer) -> Void
     ) -> [ReadProblem] {
         var problems: [ReadProblem] = []
+        var splits = isSplit ? Self.splits : 0
         var index = 0
         while index < places.count {
             let first = index
             let start = places[first].position
-            var offset: UInt64?
             do throws(StoreError) {
                 index += 1
                 guard let source = try source(start) else {
                     problems.append(Self.damage("no file holds position \(start)", first))
                     continue
                 }
-                offset = source.offset
                 var end = start + Self.recordSize(places[first])
                 while index < places.count, places[index].position >= start,
                     places[index].position <= end + Self.gapBytes,
@@ -78,35 +92,69 @@ struct RecordReader {
                     end = max(end, places[index].position + Self.recordSize(places[index]))
                     index += 1
                 }
-                let buffer = allocate(Int(min(end - start, source.room)))
-                let count = try source.file.read(into: buffer, at: source.offset)
-                let bytes = UnsafeRawBufferPointer(start: buffer.baseAddress, count: count)
-                for number in first..<index {
-                    let place = places[number]
-                    let offset = Int(place.position - start)
-                    if let payload = self.payload(bytes, at: offset, position: place.position) {
-                        found(number, payload)
-                    } else if let payload = try self.readAlone(place.position, source, UInt64(offset), allocate) {
-                        found(number, payload)
-                    } else {
-                        let octet = source.offset + UInt64(offset)
-                        problems.append(Self.damage("\(source.file.path) is damaged at octet \(octet)", number))
-                    }
-                }
+                let group = Group(records: first..<index, start: start, source: source)
+                self.read(group, of: places, &splits, allocate: allocate, found: found, &problems)
             } catch {
-                let place = offset.map { " (from octet \($0) on)" } ?? ""
-                let reason: ReadProblem.Reason =
-                    switch error.reason {
-                    case .shortage: .shortage
-                    case .missing: .damaged
-                    default: .refused
-                    }
-                problems.append(
-                    ReadProblem(description: "\(error)\(place)", records: first..<index, reason: reason)
-                )
+                problems.append(Self.refusal(error, at: nil, first..<index))
             }
         }
         return problems
+    }
+
+    /// Reads neighbours; when the disk refuses, each half of them, as long as there are splits left.
+    private func read(
+        _ group: Group,
+        of places: [RecordPlace],
+        _ splits: inout Int,
+        allocate: (Int) -> UnsafeMutableRawBufferPointer,
+        found: (Int, UnsafeRawBufferPointer) -> Void,
+        _ problems: inout [ReadProblem]
+    ) {
+        // The first one need not be the one that stands first.
+        let start = group.records.reduce(UInt64.max) { min($0, places[$1].position) }
+        let end = group.records.reduce(0) { max($0, places[$1].position + Self.recordSize(places[$1])) }
+        let first = start - group.start
+        let octet = group.source.offset + first
+        do throws(StoreError) {
+            let buffer = allocate(Int(min(end - start, group.source.room - first)))
+            let count = try group.source.file.read(into: buffer, at: octet)
+            let bytes = UnsafeRawBufferPointer(start: buffer.baseAddress, count: count)
+            for number in group.records {
+                let position = places[number].position
+                if let payload = self.payload(bytes, at: Int(position - start), position: position) {
+                    found(number, payload)
+                } else if let payload = try self.readAlone(position, group.source, position - group.start, allocate) {
+                    found(number, payload)
+                } else {
+                    let octet = group.source.offset + (position - group.start)
+                    problems.append(Self.damage("\(group.source.file.path) is damaged at octet \(octet)", number))
+                }
+            }
+        } catch {
+            let refusal = Self.refusal(error, at: octet, group.records)
+            guard refusal.reason == .refused, group.records.count > 1, splits > 0 else {
+                problems.append(refusal)
+                return
+            }
+            splits -= 1
+            let middle = group.records.lowerBound + group.records.count / 2
+            var half = group
+            for records in [group.records.lowerBound..<middle, middle..<group.records.upperBound] {
+                half.records = records
+                self.read(half, of: places, &splits, allocate: allocate, found: found, &problems)
+            }
+        }
+    }
+
+    private static func refusal(_ error: StoreError, at octet: UInt64?, _ records: Range<Int>) -> ReadProblem {
+        let reason: ReadProblem.Reason =
+            switch error.reason {
+            case .shortage: .shortage
+            case .missing: .damaged
+            default: .refused
+            }
+        let place = octet.map { " (from octet \($0) on)" } ?? ""
+        return ReadProblem(description: "\(error)\(place)", records: records, reason: reason)
     }
 
     private static func damage(_ description: String, _ record: Int) -> ReadProblem {

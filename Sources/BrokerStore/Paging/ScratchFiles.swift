@@ -57,11 +57,13 @@ public final class ScratchFiles: @unchecked Sendable {
     /// They lie in memory that `allocate` gave. Returns what is wrong with the others.
     public func read(
         _ places: [RecordPlace],
+        isSplit: Bool = false,
         allocate: (Int) -> UnsafeMutableRawBufferPointer,
         found: (Int, UnsafeRawBufferPointer) -> Void
     ) -> [ReadProblem] {
         self.reader.read(
             places,
+            isSplit: isSplit,
             allocate: allocate,
             source: { (position) throws(StoreError) in
                 let file = try self.file(position / self.fileBytes, .readOnly)

@@ -22,6 +22,7 @@ public final class SimulatedFileSystem: FileSystem {
         var firstMissed: (kind: Kind, path: String)?
         var capacityBytes: UInt64 = .max
         var ignoresSyncs = false
+        var badOctets: (path: String, range: Range<UInt64>)?
         var onSync: (@Sendable (String) -> Void)?
     }
 
@@ -96,6 +97,11 @@ public final class SimulatedFileSystem: FileSystem {
             state.failures = [:]
             return hadAll
         }
+    }
+
+    /// Has every read fail that touches some octets of a file, until it is told otherwise: bad sectors.
+    public func setBadOctets(_ octets: (path: String, range: Range<UInt64>)?) {
+        self.state.withLock { $0.badOctets = octets }
     }
 
     /// Octets that files take.
@@ -290,6 +296,9 @@ public final class SimulatedFileSystem: FileSystem {
         try self.perform(.read, .read, file.path, isChange: false) { state -> Result<[UInt8], StoreError> in
             guard let content = state.disk.nodes[file.node]?.content, offset < UInt64(content.count) else {
                 return .success([])
+            }
+            if let bad = state.badOctets, bad.path == file.path, bad.range.overlaps(offset..<offset + UInt64(count)) {
+                return .failure(StoreError(.system(5), .read, file.path, "Input/output error"))
             }
             return .success(Array(content[Int(offset)..<min(content.count, Int(offset) + count)]))
         }

@@ -5,7 +5,7 @@ import Testing
 @testable import BrokerSimulation
 @testable import BrokerStore
 
-/// What the disk refuses to read is asked for again, later, before it is given up.
+/// What the disk refuses to read is asked for again, later, before others go on without it.
 @Suite struct RefusedReadTests {
     private typealias Scene = PagingTests.Scene
 
@@ -75,43 +75,6 @@ import Testing
         scene.broker.advance(milliseconds: 1000)
         #expect(scene.shard.census.messages == 0)
         #expect(scene.shard.paging.retries.isEmpty)
-        #expect(scene.broker.pager.scratchCount == 0)
-    }
-
-    @Test func whatCannotBeReadIsGivenUpUntilTheNextStart() throws {
-        let scene = Scene(isDurable: true)
-        let disk = try #require(scene.broker.log).disk
-        scene.publish(0..<1000, isPersistent: true)
-        disk.fail(.read)
-        var got = scene.consume()
-        for attempt in 0..<ShardLimits.pageReadRetries {
-            #expect(got.isEmpty)
-            disk.fail(.read)
-            scene.broker.advance(milliseconds: ShardLimits.pageReadRetryMilliseconds << UInt64(attempt))
-            got += self.received(scene.client)
-        }
-        // The rest has come, in order.
-        #expect(got.count > 500 && got.count < 1000)
-        #expect(got == self.bodies(1000 - got.count..<1000))
-        let lost = 1000 - got.count
-        let told = scene.broker.logLines.filter { $0.contains("not delivered") }
-        #expect(told.count == 1)
-        let start = "\(lost) messages of queue 'q' cannot be read from disk and not delivered before the next start: "
-        #expect(told.first?.hasPrefix(start + "cannot read data/log-") == true, "\(told)")
-        #expect(told.first?.contains("octet") == true)
-        #expect(try scene.restarted().consume() == self.bodies(0..<lost))
-    }
-
-    @Test func whatIsInScratchFilesIsLostThen() {
-        let scene = Scene()
-        scene.publish(0..<1000)
-        let paged = scene.shard.store.pagedCount
-        scene.broker.pager.refusals = .max
-        _ = scene.consume()
-        scene.broker.advance(milliseconds: 60_000)
-        let told = scene.broker.logLines.filter { $0.contains("cannot be read from disk and lost") }
-        #expect(told.reduce(0) { $0 + (Int($1.prefix { $0 != " " }) ?? 0) } == paged)
-        #expect(scene.shard.census.messages == 0)
         #expect(scene.broker.pager.scratchCount == 0)
     }
 

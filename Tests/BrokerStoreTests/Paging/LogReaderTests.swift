@@ -4,12 +4,17 @@ import Testing
 /// Reading records of a log back by their positions.
 @Suite struct LogReaderTests {
     /// Reads records; returns the payloads that were found, and what was wrong.
-    private func read(_ reader: LogReader, _ places: [RecordPlace]) -> ([Int: [UInt8]], [ReadProblem]) {
+    private func read(
+        _ reader: LogReader,
+        _ places: [RecordPlace],
+        isSplit: Bool = false
+    ) -> ([Int: [UInt8]], [ReadProblem]) {
         var found: [Int: [UInt8]] = [:]
         var buffers: [UnsafeMutableRawBufferPointer] = []
         defer { for buffer in buffers { buffer.deallocate() } }
         let problems = reader.read(
             places,
+            isSplit: isSplit,
             allocate: { octets in
                 buffers.append(.allocate(byteCount: octets, alignment: 16))
                 return buffers[buffers.count - 1]
@@ -52,6 +57,36 @@ import Testing
         #expect(found.keys.sorted() == [3, 4])
         #expect(problems.map(\.records) == [0..<1, 1..<2, 2..<3])
         #expect(problems.allSatisfy { $0.reason == .damaged })
+    }
+
+    @Test func aBadSectorCostsOneRecordWhenReadsAreSplit() throws {
+        let bench = try LogWorkbench()
+        let records = try bench.commitEach(100, 110, 120, 130, 140, 150, 160)
+        let reader = LogReader(of: bench.log)
+        let path = LogWorkbench.path(1)
+        // Behind the file's header, in the fifth record.
+        let bad = 1024 + records[4].position - records[0].position + 60
+        bench.disk.setBadOctets((path, bad..<bad + 1))
+        let whole = self.read(reader, self.places(records))
+        #expect(whole.0.isEmpty)
+        #expect(whole.1.map(\.records) == [0..<7])
+        let (found, problems) = self.read(reader, self.places(records), isSplit: true)
+        #expect(found.keys.sorted() == [0, 1, 2, 3, 5, 6])
+        #expect(found[5] == records[5].payload)
+        #expect(problems.map(\.records) == [4..<5])
+        #expect(problems.first?.reason == .refused)
+    }
+
+    @Test func aDiskThatGivesNothingIsNotAskedForEveryRecord() throws {
+        let bench = try LogWorkbench(fileBytes: 64 << 10)
+        let records = try (0..<300).flatMap { try bench.commit(40 + $0 % 7) }
+        let reader = LogReader(of: bench.log)
+        bench.disk.setBadOctets((LogWorkbench.path(1), 0..<1 << 20))
+        let count = bench.disk.count(.read)
+        let (found, problems) = self.read(reader, self.places(records), isSplit: true)
+        #expect(found.isEmpty)
+        #expect(problems.flatMap(\.records).sorted() == Array(records.indices))
+        #expect(bench.disk.count(.read) - count < 80)
     }
 
     @Test func aPlaceWithoutARecordIsAProblem() throws {
