@@ -56,7 +56,7 @@ def reject_publish(t):
             equal(ch.expect("basic.ack", "basic.nack").name, confirm, overflow)
         quiet = t.channel()
         quiet.publish(b"3", key=queue)
-        quiet.barrier()
+        quiet.counts(queue)  # behind the message, wherever the queue is
         if letters:
             t.counts(ch, dead, 2)
             letter = wait_for(t, ch, dead)

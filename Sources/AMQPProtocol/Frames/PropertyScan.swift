@@ -122,6 +122,12 @@ public struct PropertyScan: Hashable, Sendable {
         }
     }
 
+    /// Whether there is a `delivery-mode` that is neither 1 nor 2, which RabbitMQ refuses.
+    @inlinable
+    public var isOfUnknownMode: Bool {
+        self.has(PropertyFlags.deliveryMode) && self.deliveryMode &- 1 > 1
+    }
+
     /// Whether a property is present.
     @inlinable
     public func has(_ flag: UInt16) -> Bool { self.flags & flag != 0 }

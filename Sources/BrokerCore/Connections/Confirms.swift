@@ -100,13 +100,16 @@ struct Confirms: ~Copyable {
         let barrier = self.open.firstKey ?? (self.settledUpTo &+ 1)
         // Refusals first, so that `multiple` never covers one.
         var settledSingles: [UInt64] = []
+        var refused: [UInt64] = []
         for (sequence, isAck) in self.outOfOrder {
             if !isAck {
-                told.append(Told(sequence: sequence, isMultiple: false, isAck: false))
-                self.singles.insert(sequence)
+                refused.append(sequence)
             } else if sequence > barrier {
                 settledSingles.append(sequence)
             }
+        }
+        if !refused.isEmpty {
+            self.tell(&refused, into: &told)
         }
         self.outOfOrder.removeAll(keepingCapacity: true)
         let end = barrier &- 1
@@ -131,5 +134,22 @@ struct Confirms: ~Copyable {
                 self.singles.insert(sequence)
             }
         }
+    }
+
+    /// Appends refusals; those that follow on what has been told say so, as RabbitMQ's do, but each is told by itself:
+    /// its message may have come back right before.
+    @inline(never)
+    private mutating func tell(_ refused: inout [UInt64], into told: inout [Told]) {
+        refused.sort()
+        var covered = self.toldUpTo
+        for sequence in refused {
+            while covered &+ 1 < sequence && self.singles.contains(covered &+ 1) {
+                covered &+= 1
+            }
+            let follows = sequence == covered &+ 1
+            covered = follows ? sequence : covered
+            told.append(Told(sequence: sequence, isMultiple: follows, isAck: false))
+        }
+        self.singles.formUnion(refused)
     }
 }

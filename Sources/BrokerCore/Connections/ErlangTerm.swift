@@ -65,29 +65,49 @@ enum ErlangTerm {
     /// `<<"text">>` for printable bytes, `<<1,2,3>>` for others.
     static func binary(_ bytes: UnsafeRawBufferPointer) -> String {
         guard !bytes.isEmpty else { return "<<>>" }
-        let isPrintable = bytes.allSatisfy { byte in
-            (32...126).contains(byte) || (160...255).contains(byte) || (8...13).contains(byte) || byte == 27
-        }
-        // A reply text holds 255 octets: more than that many bytes need not be rendered.
-        let shown = bytes.prefix(256)
-        guard isPrintable else {
-            return Self.octets(bytes)
-        }
+        guard bytes.allSatisfy({ self.isPrintable($0) }) else { return Self.octets(bytes) }
         var text = "<<\""
-        for byte in shown {
-            switch byte {
-            case 8: text += "\\b"
-            case 9: text += "\\t"
-            case 10: text += "\\n"
-            case 11: text += "\\v"
-            case 12: text += "\\f"
-            case 13: text += "\\r"
-            case 27: text += "\\e"
-            case UInt8(ascii: "\""): text += "\\\""
-            case UInt8(ascii: "\\"): text += "\\\\"
-            default: text.unicodeScalars.append(Unicode.Scalar(byte))
-            }
+        // A reply text holds 255 octets: more than that many bytes need not be rendered.
+        for byte in bytes.prefix(256) {
+            self.append(byte, to: &text)
         }
         return text + (bytes.count > 256 ? "" : "\">>")
+    }
+
+    /// `"text"` for printable bytes, `[1,2,3]` for others: as an Erlang list, and of UTF-8 as what is meant.
+    static func list(_ bytes: some Collection<UInt8>) -> String {
+        guard bytes.allSatisfy({ self.isPrintable($0) }) else {
+            return "[" + bytes.prefix(256).map { String($0) }.joined(separator: ",") + "]"
+        }
+        var escaped: [UInt8] = []
+        for byte in bytes.prefix(256) {
+            guard byte < 128 else {
+                escaped.append(byte)
+                continue
+            }
+            var text = ""
+            self.append(byte, to: &text)
+            escaped.append(contentsOf: text.utf8)
+        }
+        return "\"" + String(decoding: escaped, as: UTF8.self) + "\""
+    }
+
+    private static func isPrintable(_ byte: UInt8) -> Bool {
+        (32...126).contains(byte) || (160...255).contains(byte) || (8...13).contains(byte) || byte == 27
+    }
+
+    private static func append(_ byte: UInt8, to text: inout String) {
+        switch byte {
+        case 8: text += "\\b"
+        case 9: text += "\\t"
+        case 10: text += "\\n"
+        case 11: text += "\\v"
+        case 12: text += "\\f"
+        case 13: text += "\\r"
+        case 27: text += "\\e"
+        case UInt8(ascii: "\""): text += "\\\""
+        case UInt8(ascii: "\\"): text += "\\\\"
+        default: text.unicodeScalars.append(Unicode.Scalar(byte))
+        }
     }
 }

@@ -68,7 +68,7 @@ extension Shard {
             )
             return
         }
-        channel.pointee.content.propertyFlags = scan.flags
+        channel.pointee.content.propertyFlags = scan.flags | (scan.isOfUnknownMode ? Self.unknownMode : 0)
         channel.pointee.content.deliveryMode = scan.deliveryMode
         channel.pointee.content.begin(properties: properties, bodySize: Int(bodySize))
         self.assemblyBytes += channel.pointee.content.heldBytes

@@ -7,7 +7,7 @@ internal import AMQPProtocol
 struct ReplyAddress {
     /// What requesters consume from and put into `reply-to`.
     static let pseudoQueue: ShortString = "amq.rabbitmq.reply-to"
-    private static let prefix: ShortString = "amq.rabbitmq.reply-to."
+    fileprivate static let prefix: ShortString = "amq.rabbitmq.reply-to."
     private static let suffix: ShortString = "=="
 
     var channel: ChannelAddress
@@ -159,7 +159,12 @@ extension Shard {
             }
             return true
         }
-        guard let reply = method.queue.bytes.withUnsafeBytes({ ReplyAddress($0) }) else { return false }
+        guard let reply = method.queue.bytes.withUnsafeBytes({ ReplyAddress($0) }) else {
+            guard method.queue.hasPrefix(ReplyAddress.prefix) else { return false }
+            let host = channel.pointee.connection.pointee.virtualHost?.name ?? "/"
+            self.closeChannel(channel, .notFound, "no queue '\(method.queue)' in vhost '\(host)'", QueueDeclare.id)
+            return true
+        }
         guard reply.channel != self.address(of: channel) else {
             self.closeConnection(
                 channel.pointee.connection,

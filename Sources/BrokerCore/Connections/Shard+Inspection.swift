@@ -35,6 +35,9 @@ extension Shard {
                 return refused("invalid expiration '\(text)': \(reason)")
             }
         }
+        if scan.isOfUnknownMode {
+            return refused("invalid message: {delivery_mode_unknown,\(scan.deliveryMode)}")
+        }
         if let range = scan.headers {
             let table = UnsafeRawBufferPointer(rebasing: properties[range])
             let delay = DelayHeaders(in: table)
@@ -97,25 +100,23 @@ extension Shard {
             return "no_integer"
         }
         guard number.count == digits.count else {
-            let rest = String(decoding: digits.dropFirst(number.count), as: UTF8.self)
-            return "{leftover_string,\"\(rest)\"}"
+            let rest = ErlangTerm.list(digits.dropFirst(number.count))
+            return self.describe("leftover_string", rest, of: expiration)
         }
-        let value = number.reduce(into: (value: UInt64(0), isHuge: false)) { result, digit in
-            let (product, overflow) = result.value.multipliedReportingOverflow(by: 10)
-            let (sum, overflow2) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
-            result = (sum, result.isHuge || overflow || overflow2)
+        let value = number.drop { $0 == UInt8(ascii: "0") }
+        let text = String(decoding: value, as: UTF8.self)
+        if expiration.first == UInt8(ascii: "-") && !value.isEmpty {
+            return self.describe("value_negative", "-\(text)", of: expiration)
         }
-        if expiration.first == UInt8(ascii: "-") && value.value > 0 {
-            return "{value_negative,-\(value.value)}"
-        }
-        if value.isHuge || value.value > 315_360_000_000 {
-            let value = String(decoding: number, as: UTF8.self)
-            // Erlang breaks terms that would go beyond its 80th column.
-            let column = "invalid expiration '': ".utf8.count + expiration.count
-            let isLong = column + "{value_too_large,}".utf8.count + value.utf8.count > 80
-            return "{value_too_large,\(isLong ? "\n" + String(repeating: " ", count: column + 1) : "")\(value)}"
-        }
-        return nil
+        let isHuge = value.count > 12 || (UInt64(text) ?? 0) > 315_360_000_000
+        return isHuge ? self.describe("value_too_large", text, of: expiration) : nil
+    }
+
+    /// A pair of Erlang as it is printed where an expiration is refused: broken where it would go beyond the 79th column.
+    private static func describe(_ name: String, _ value: String, of expiration: [UInt8]) -> String {
+        let column = "invalid expiration '': ".utf8.count + expiration.count
+        let isLong = column + name.utf8.count + value.utf8.count + 3 >= 79
+        return "{\(name),\(isLong ? "\n" + String(repeating: " ", count: column + 1) : "")\(value)}"
     }
 
     /// The routing keys in `CC` or `BCC`; nil when it is no array.

@@ -234,7 +234,8 @@ extension Shard {
                 self.sendMethod(BasicAck(deliveryTag: told.sequence, multiple: told.isMultiple), channel)
             } else {
                 self.sendMethod(
-                    BasicNack(deliveryTag: told.sequence, multiple: told.isMultiple, requeue: false),
+                    // RabbitMQ sets the last bit, which means nothing here.
+                    BasicNack(deliveryTag: told.sequence, multiple: told.isMultiple, requeue: true),
                     channel
                 )
             }

@@ -3,7 +3,9 @@ internal import AMQPProtocol
 /// From a complete message to its queues: checks, routing, storing, confirms.
 extension Shard {
     /// Properties that make a message more than bytes to copy.
-    static let specialProperties: UInt16 = 0x2000 | 0x0200 | 0x0100 | 0x0010
+    static let specialProperties: UInt16 = 0x2000 | 0x0200 | 0x0100 | 0x0010 | unknownMode
+    /// What is added to the flags of a message whose delivery mode is to be refused: a flag that no property has.
+    static let unknownMode: UInt16 = 0x0002
 
     /// Publishes a complete message.
     ///

@@ -133,7 +133,7 @@ extension Shard {
         // No property at all, or just a delivery mode, is read here; anything else is scanned (and refused) properly.
         let flags = UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self))
         var deliveryMode: UInt8 = 0
-        if flags == 0x1000 && propertiesSize == 3 {
+        if flags == 0x1000 && propertiesSize == 3 && header.load(fromByteOffset: 21, as: UInt8.self) &- 1 <= 1 {
             deliveryMode = header.load(fromByteOffset: 21, as: UInt8.self)
         } else if flags != 0 || propertiesSize != 2 {
             return self.publishScanned(channel, names: names, namesSize: namesSize, header, content, to: queue)
@@ -185,7 +185,8 @@ extension Shard {
             body: header + (content.headerSize &+ 15),
             bodySize: content.bodySize,
             isMandatory: false,
-            propertyFlags: UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self)),
+            propertyFlags: UInt16(bigEndian: header.loadUnaligned(fromByteOffset: 19, as: UInt16.self))
+                | (scanned.isOfUnknownMode ? Self.unknownMode : 0),
             deliveryMode: scanned.deliveryMode,
             contentFrames: header,
             timeToLive: scanned.timeToLive
@@ -218,6 +219,8 @@ extension Shard {
         /// its sign: 0 is nowhere; below 0 when it is not so, or not known.
         var delayPlace = -1
         var deliveryMode: UInt8 = 0
+        /// A delivery mode that is neither 1 nor 2.
+        var isOfUnknownMode = false
         /// Milliseconds that the message's own expiration gives it.
         var timeToLive = Shard.unlimited
     }
@@ -231,6 +234,7 @@ extension Shard {
             return
         }
         result.deliveryMode = scan.deliveryMode
+        result.isOfUnknownMode = scan.isOfUnknownMode
         var special = scan.flags & Self.specialProperties
         if let range = scan.expiration, let time = Self.plainExpiration(properties, range) {
             special &= ~PropertyFlags.expiration
@@ -242,7 +246,7 @@ extension Shard {
                 special &= ~PropertyFlags.headers
             }
         }
-        result.isSpecial = special != 0
+        result.isSpecial = special != 0 || result.isOfUnknownMode
     }
 
     /// Where headers begin that are the first property: behind the flags and their own length.
@@ -276,7 +280,10 @@ extension Shard {
         result.delayPlace = 8
         result.deadline = DelayHeaders.deadline(after: delay, now: self.epochMilliseconds(at: self.now))
         if hasMode {
-            result.deliveryMode = base.load(fromByteOffset: end, as: UInt8.self)
+            let mode = base.load(fromByteOffset: end, as: UInt8.self)
+            result.deliveryMode = mode
+            result.isOfUnknownMode = mode &- 1 > 1
+            result.isSpecial = result.isOfUnknownMode
         }
         return true
     }
@@ -297,8 +304,9 @@ extension Shard {
         guard headers.isPlain else { return false }
         if hasMode {
             result.deliveryMode = properties[end]
+            result.isOfUnknownMode = result.deliveryMode &- 1 > 1
         }
-        result.isSpecial = !self.note(headers, of: table, in: &result)
+        result.isSpecial = !self.note(headers, of: table, in: &result) || result.isOfUnknownMode
         result.delayPlace = headers.delayPlace
         return true
     }

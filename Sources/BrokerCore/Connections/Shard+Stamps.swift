@@ -60,7 +60,8 @@ extension Shard {
             changed.contentFrames = nil
             changed.properties = base
             changed.propertiesSize = bytes.count
-            changed.propertyFlags = UInt16(bigEndian: base.loadUnaligned(as: UInt16.self))
+            changed.propertyFlags =
+                UInt16(bigEndian: base.loadUnaligned(as: UInt16.self)) | (message.propertyFlags & Self.unknownMode)
             _ = self.publishUnstamped(&changed, on: channel)
             return false
         }

@@ -46,4 +46,6 @@ enum SettleOutcome: UInt8 {
     case undelivered = 3
     /// Back to its place, without the consumer having said anything about it.
     case returned = 4
+    /// Asked back by the consumer with `basic.recover`.
+    case recovered = 5
 }

@@ -296,6 +296,7 @@ extension Shard {
                 )
             }
             queue.pointee.extra.stuckDeaths.append(StuckDeath(sequence: sequence, reason: reason))
+            queue.pointee.extra.stuckBytes += self.dyingBytes(queue, sequence)
             return
         }
         guard let entry = queue.pointee.extra.dying.remove(sequence) else { return }
@@ -303,11 +304,22 @@ extension Shard {
         self.store.release(entry.slot)
     }
 
+    /// Octets of the body of a dead message.
+    private func dyingBytes(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64) -> Int {
+        var bytes = 0
+        _ = queue.pointee.extra.dying.forEach(from: sequence) { element in
+            bytes = element.sequence == sequence ? self.store.bodySize(element.entry.slot) : 0
+            return false
+        }
+        return bytes
+    }
+
     /// Tries once more what nobody took.
     func retryStuckDeaths(_ address: QueueAddress) {
         guard let queue = self.queue(address) else { return }
         let stuck = queue.pointee.extra.stuckDeaths
         queue.pointee.extra.stuckDeaths = []
+        queue.pointee.extra.stuckBytes = 0
         for death in stuck {
             guard let entry = queue.pointee.extra.dying.remove(death.sequence) else { continue }
             self.deadLetter(queue, ConsumerState.Delivery(sequence: death.sequence, entry: entry), death.reason)

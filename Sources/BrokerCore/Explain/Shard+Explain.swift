@@ -208,10 +208,13 @@ extension Shard {
                 }
             }
         }
-        let ready = UInt64(clamping: queue.pointee.readyCount)
+        // As a publish finds them, see `refuses(_:bodySize:)`.
+        let isRefusing = settings.overflow != .dropHead
+        let stuck = isRefusing ? queue.pointee.extra.stuckDeaths.count : 0
+        let ready = UInt64(clamping: queue.pointee.readyCount + stuck)
         if let most = settings.maxLength, ready >= most { return [note("max-length", most, ready)] }
         guard let most = settings.maxLengthBytes else { return [] }
-        let bytes = UInt64(clamping: queue.pointee.extra.readyBytes)
+        let bytes = UInt64(clamping: queue.pointee.extra.readyBytes + (isRefusing ? queue.pointee.extra.stuckBytes : 0))
         let body = UInt64(clamping: bodyBytes)
         let (sum, isHuge) = bytes.addingReportingOverflow(body)
         guard isHuge || sum > most else { return [] }

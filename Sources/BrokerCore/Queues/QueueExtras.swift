@@ -13,6 +13,8 @@ struct QueueExtras: ~Copyable {
     var dying: OrderedEntries
     /// Dead messages that could not be handed on, to be tried again.
     var stuckDeaths: [StuckDeath] = []
+    /// Octets of the bodies of those.
+    var stuckBytes = 0
     /// Ready messages that the disk refuses to read: those behind them go on.
     var setAside: OrderedEntries
     /// When the shard looks for acknowledgements that are overdue.

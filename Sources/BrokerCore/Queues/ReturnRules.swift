@@ -2,8 +2,10 @@
 enum ReturnCause {
     /// The consumer has given it back: `basic.nack` or `basic.reject` with requeue.
     case failed
-    /// It came back without a word about it: the channel or the connection ended, `basic.recover`, no acknowledgement in
-    /// time.
+    /// The consumer has asked for it again: `basic.recover`. It takes the place of one that was given back, and has not
+    /// failed.
+    case recovered
+    /// It came back without a word about it: the channel or the connection ended, no acknowledgement in time.
     case returned
 }
 
@@ -35,7 +37,7 @@ struct ReturnRules: Equatable {
     /// `basic.get` tells it from the first delivery on.
     private(set) var showsCountAlways = false
     private(set) var delay: Delay?
-    /// What a consumer gives back goes to the end of the queue.
+    /// What a consumer gives back, or asks for again, goes to the end of the queue.
     private(set) var goesToTail = false
     /// Of those that came back the one that did so first goes first, wherever its old place is.
     private(set) var isFirstInFirstOut = false

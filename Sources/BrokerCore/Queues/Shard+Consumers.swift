@@ -133,21 +133,11 @@ extension Shard {
             )
             return
         }
-        var priority: Int64 = 0
-        if let value = method.arguments["x-priority"] {
-            guard let integer = value.integerValue else {
-                self.closeChannel(
-                    channel,
-                    .preconditionFailed,
-                    "invalid arg 'x-priority' for queue '\(info.name)' in vhost "
-                        + "'\(channel.pointee.connection.pointee.virtualHost?.name ?? "/")': "
-                        + "\"expected integer, got \(value.rabbitTypeName)\"",
-                    BasicConsume.id
-                )
-                return
-            }
-            priority = integer
+        if let refusal = ConsumerArguments.refusal(method.arguments, info) {
+            self.closeChannel(channel, .preconditionFailed, refusal, BasicConsume.id)
+            return
         }
+        let priority = ConsumerArguments.priority(method.arguments)
         if info.parsed.queueType == .quorum && channel.pointee.globalPrefetchCount > 0 {
             self.closeConnection(
                 channel.pointee.connection,

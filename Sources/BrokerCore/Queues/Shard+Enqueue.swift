@@ -27,6 +27,7 @@ extension Shard {
     /// Whether a queue takes no further message of that size.
     ///
     /// The limit is looked at before consumers that wait, as in RabbitMQ: a queue of length 0 that refuses takes nothing.
+    /// Dead letters that must arrive and that nobody took take their room here.
     @inline(never)
     func refuses(_ queue: UnsafeMutablePointer<QueueState>, bodySize: Int) -> Bool {
         guard queue.pointee.settings.overflow != .dropHead else { return false }
@@ -35,12 +36,13 @@ extension Shard {
         }
         self.dispatchBeforeLimits(queue)
         if let limit = queue.pointee.settings.maxLengthBytes,
-            UInt64(queue.pointee.extra.readyBytes) + UInt64(bodySize) > limit
+            UInt64(queue.pointee.extra.readyBytes) + UInt64(queue.pointee.extra.stuckBytes) + UInt64(bodySize) > limit
         {
             self.noteRefusal(queue, .bytes, bodySize: bodySize)
             return true
         }
-        if let limit = queue.pointee.settings.maxLength, UInt64(queue.pointee.limitedCount) >= limit {
+        let count = queue.pointee.limitedCount + queue.pointee.extra.stuckDeaths.count
+        if let limit = queue.pointee.settings.maxLength, UInt64(count) >= limit {
             self.noteRefusal(queue, .messages, bodySize: bodySize)
             return true
         }

@@ -52,13 +52,13 @@ extension Shard {
             return
         }
         var refusal: String?
-        if ifUnused && queue.pointee.consumerCount > 0 {
-            refusal = "in use"
-        } else if ifEmpty
+        if ifEmpty
             && (queue.pointee.readyCount > 0 || queue.pointee.withheld?.pointee.count ?? 0 > 0
                 || !queue.pointee.extra.setAside.isEmpty)
         {
             refusal = "not empty"
+        } else if ifUnused && queue.pointee.consumerCount > 0 {
+            refusal = "in use"
         }
         if let refusal {
             if case .request(let asker) = reason {

@@ -31,7 +31,7 @@ extension Shard {
             self.exceedLimit(queue, delivery)
             return
         }
-        if cause == .failed && queue.pointee.returnRules.goesToTail {
+        if cause != .returned && queue.pointee.returnRules.goesToTail {
             self.moveToTail(queue, delivery)
             return
         }

@@ -178,6 +178,8 @@ extension Shard {
             self.takeBack(queue, delivery, .failed)
         case .returned:
             self.takeBack(queue, delivery, .returned)
+        case .recovered:
+            self.takeBack(queue, delivery, .recovered)
         case .undelivered:
             self.becomeReady(queue, delivery)
         }
@@ -199,7 +201,7 @@ extension Shard {
             self.sendMethod(BasicRecoverOk(), channel)
         }
         while let (_, entry) = channel.pointee.ledger.removeFirst() {
-            self.settle(channel, entry, .returned)
+            self.settle(channel, entry, .recovered)
         }
     }
 }

@@ -14,6 +14,11 @@ extension FieldValue {
         return self.isEquivalent(to: other)
     }
 
+    /// Whether two values are one as arguments of a declaration: as ``meansTheSame(as:)``, but 1 and 1.0 differ.
+    func isTheSameArgument(as other: FieldValue) -> Bool {
+        (self.fraction == nil) == (other.fraction == nil) && self.meansTheSame(as: other)
+    }
+
     private var wholeNumber: Int128? {
         if case .timestamp(let seconds) = self { return Int128(seconds) }
         return self.integerValue.map { Int128($0) }

@@ -96,8 +96,7 @@ extension Shard {
         case .queueDeclare(let declare):
             // A reply address is no change of the topology.
             if declare.queue.hasPrefix("amq.") { return nil }
-            if !declare.passive { return method }
-            queue = declare.queue
+            return method
         case .queueDelete(let delete): queue = delete.queue
         case .queueBind(let bind): queue = bind.queue
         case .queueUnbind(let unbind): queue = unbind.queue

@@ -68,11 +68,10 @@ extension Shard {
         case .queueDeclare(let method):
             if self.receiveReplyDeclare(method, channel) { return }
             noWait = method.noWait
-            let isServerNamed = method.queue.isEmpty && !method.passive
+            // Looked for, no name is not the last one's: RabbitMQ has no queue of that name.
+            let isServerNamed = !method.passive && method.queue.withoutLineBreaks.isEmpty
             operation = .declareQueue(
-                name: isServerNamed
-                    ? self.makeName(prefix: "amq.gen-")
-                    : (method.queue.isEmpty ? channel.pointee.lastQueue ?? "" : method.queue),
+                name: isServerNamed ? self.makeName(prefix: "amq.gen-") : method.queue,
                 serverNamed: isServerNamed,
                 passive: method.passive,
                 durable: method.durable,

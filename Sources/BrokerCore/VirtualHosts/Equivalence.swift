@@ -33,7 +33,8 @@ struct Equivalence {
 
     /// Compares an argument.
     ///
-    /// Integers are compared by value whatever their width, strings by octets whether tagged as text or as bytes.
+    /// Numbers are compared by value whatever their width, but an integer is no fraction; strings by octets whether tagged
+    /// as text or as bytes.
     mutating func check(_ name: ShortString, received: FieldTable, current: FieldTable) {
         let difference: (String, String)
         switch (received[name], current[name]) {
@@ -44,12 +45,18 @@ struct Equivalence {
         case (nil, let current?):
             difference = ("none", Self.typed(current))
         case (let received?, let current?):
-            guard !received.meansTheSame(as: current) else { return }
-            difference = ("'\(Self.bare(received))'", "'\(Self.bare(current))'")
+            guard !received.isTheSameArgument(as: current) else { return }
+            difference = (Self.quoted(received), Self.quoted(current))
         }
         self.differences.append(
             Difference(name: name.description, received: difference.0, current: difference.1)
         )
+    }
+
+    /// A value in quotes; RabbitMQ takes a void one for none.
+    private static func quoted(_ value: FieldValue) -> String {
+        if case .void = value { return "none" }
+        return "'\(self.bare(value))'"
     }
 
     private static func typed(_ value: FieldValue) -> String {

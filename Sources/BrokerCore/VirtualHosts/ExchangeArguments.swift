@@ -35,7 +35,11 @@ enum ExchangeArguments {
     }
 
     private static func refusal(ofHistory arguments: FieldTable) -> String? {
-        guard let length = arguments[self.historyLength], (length.integerValue ?? 0) < 1 else { return nil }
+        guard let length = arguments[self.historyLength] else { return nil }
+        switch length {
+        case .uint8, .uint16, .uint32: break  // RabbitMQ's plugin takes signed integers alone.
+        default: if (length.integerValue ?? 0) > 0 { return nil }
+        }
         return "Invalid argument \(ErlangTerm.text(length)), '\(self.historyLength)' must be a positive integer"
     }
 }

@@ -53,7 +53,22 @@ import Testing
         let open = confirms.addOpen(count: 2)
         confirms.answer(open, isRejected: true)
         confirms.answer(open, isRejected: false)
-        #expect(self.flush(&confirms) == ["nack 4"])
+        #expect(self.flush(&confirms) == ["nack 4 multiple"])
+    }
+
+    /// A refusal that follows on what has been told says so: nothing before it is open or settled otherwise.
+    @Test func refusalsInARowFollowEachOther() {
+        var confirms = Confirms()
+        for _ in 0..<3 { confirms.addRejected() }
+        #expect(self.flush(&confirms) == ["nack 1 multiple", "nack 2 multiple", "nack 3 multiple"])
+        let open = confirms.addOpen(count: 1)
+        for _ in 0..<2 { confirms.addRejected() }
+        #expect(self.flush(&confirms) == ["nack 5", "nack 6"])
+        confirms.answer(open, isRejected: true)
+        confirms.addRejected()
+        confirms.addSettled()
+        confirms.addRejected()
+        #expect(self.flush(&confirms) == ["nack 4 multiple", "nack 7 multiple", "nack 9", "ack 8 multiple"])
     }
 
     /// Answers for many in a row are answers for each of them.

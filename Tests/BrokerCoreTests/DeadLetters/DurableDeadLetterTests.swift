@@ -114,6 +114,33 @@ import Testing
         #expect(properties.headers?["x-delivery-count"]?.integerValue == 1)
     }
 
+    /// Dead letters that wait for somebody to take them cannot grow beyond what the queue may be.
+    @Test(arguments: [("x-max-length", 2), ("x-max-length-bytes", 2)])
+    func whatNobodyTakesCountsForTheLimit(limit: String, most: Int64) {
+        let scene = QueueScene()
+        let arguments: FieldTable = FieldTable([
+            ("x-queue-type", .text("quorum")), ("x-overflow", .text("reject-publish")),
+            ("x-dead-letter-exchange", .text("dlx")), ("x-dead-letter-strategy", .text("at-least-once")),
+            (limit.short, .int64(most)),
+        ])
+        scene.declare("q", durable: true, arguments)
+        scene.client.call(ConfirmSelect())
+        func publish(_ body: String) -> String? {
+            scene.client.publish(routingKey: "q", body: Array(body.utf8))
+            return scene.client.receive().lines.last
+        }
+        #expect(publish("1") == "1 ack 1")
+        scene.reject("q")
+        #expect(publish("2") == "1 ack 2")
+        #expect(publish("3") == "1 nack 3")
+        #expect(scene.counts("q") == "1 0")
+        scene.client.call(ExchangeDeclare(exchange: "dlx", type: "fanout"))
+        scene.declareDead()
+        scene.advance(5000)
+        #expect(publish("4") == "1 ack 4")
+        #expect(publish("5") == "1 nack 5")
+    }
+
     @Test func atMostOnceDoesNotWait() {
         let scene = QueueScene(isDurable: true)
         scene.declare(

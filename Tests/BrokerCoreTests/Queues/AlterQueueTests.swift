@@ -328,8 +328,9 @@ import Testing
             let received = scene.client.call(BasicGet(queue: "q"))
             #expect(received.first?.text == "1")
             #expect(ReturnTests.headers(received)?["x-delivery-count"] == .int64(Int64(round)))
-            // Not given back, which puts it last without a limit of its own.
-            scene.client.call(BasicRecover(requeue: true))
+            // Not given back or asked for again, which puts it last without a limit of its own.
+            scene.client.call(ChannelClose(replyCode: 200, replyText: "", classID: 0, methodID: 0))
+            scene.client.call(ChannelOpen())
         }
         #expect(scene.drain() == ["2", "3"])
         scene.publish("4", "5")

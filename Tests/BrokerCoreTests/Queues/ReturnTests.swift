@@ -58,6 +58,23 @@ import Testing
         #expect(Self.get(SimulatedClient(broker).open()).count == .int64(6))
     }
 
+    /// Without a limit of its own a quorum queue appends what is asked for again, as what is given back.
+    @Test func whatIsRecoveredGoesToTheEnd() {
+        let client = SimulatedClient(SimulatedBroker()).open()
+        client.call(QueueDeclare(queue: "q", durable: true, arguments: Self.quorum))
+        Self.fill(client, "1", "2", "3")
+        #expect([Self.get(client).text, Self.get(client).text] == ["1", "2"])
+        client.call(BasicRecover(requeue: true))
+        #expect([Self.get(client).text, Self.get(client).text, Self.get(client).text] == ["3", "1", "2"])
+        client.call(QueueDelete(queue: "q"))
+        let limited: FieldTable = ["x-queue-type": .text("quorum"), "x-delivery-limit": .int32(9)]
+        client.call(QueueDeclare(queue: "q", durable: true, arguments: limited))
+        Self.fill(client, "1", "2", "3")
+        #expect([Self.get(client).text, Self.get(client).text] == ["1", "2"])
+        client.call(BasicRecover(requeue: true))
+        #expect([Self.get(client).text, Self.get(client).text, Self.get(client).text] == ["1", "2", "3"])
+    }
+
     @Test func theHeaderComesInOrderAndInPlaceOfTheClientsOwn() {
         let client = SimulatedClient(SimulatedBroker()).open()
         client.call(QueueDeclare(queue: "q", durable: true, arguments: Self.quorum))
