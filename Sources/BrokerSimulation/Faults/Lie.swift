@@ -13,6 +13,8 @@ package enum Lie: String, CaseIterable, Sendable {
     ///
     /// That is none: every record is a fact that may be told again.
     case doublesRecords
+    /// A purge is said to be in the log when the one behind it is.
+    case putsOffPurges
     /// Nothing is durable, whatever is said about it.
     case ignoresSyncs
     /// What one shard sends to another is lost, now and then.
@@ -27,6 +29,8 @@ package enum Lie: String, CaseIterable, Sendable {
 final class Liar {
     private let lie: Lie?
     private var occasions = 0
+    /// What is in the log behind the next thing of its kind.
+    private var putOff: DurableRecord?
 
     init(_ lie: Lie?) {
         self.lie = lie
@@ -42,7 +46,7 @@ final class Liar {
     /// Whether it tells lies about records.
     var isAboutRecords: Bool {
         switch self.lie {
-        case .losesRecords, .swapsRecords, .changesRecords, .doublesRecords: true
+        case .losesRecords, .swapsRecords, .changesRecords, .doublesRecords, .putsOffPurges: true
         case .ignoresSyncs, .losesBatches, .swapsBatches, .swapsPages, nil: false
         }
     }
@@ -52,6 +56,11 @@ final class Liar {
         var told: [DurableRecord] = []
         records.forEach { type, payload in
             var payload = Array(payload)
+            if type == LogRecordType.purge.rawValue && self.lies(.putsOffPurges) {
+                if let record = self.putOff { told.append(record) }
+                self.putOff = DurableRecord(type: type, payload: payload)
+                return
+            }
             if self.lies(.losesRecords, oneIn: 40) { return }
             if !payload.isEmpty && self.lies(.changesRecords, oneIn: 40) { payload[payload.count - 1] ^= 1 }
             told.append(DurableRecord(type: type, payload: payload))

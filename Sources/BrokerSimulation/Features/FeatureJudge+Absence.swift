@@ -128,19 +128,24 @@ extension FeatureJudge {
 
     // MARK: Deaths
 
+    /// Whether a copy that was in its queue can have died there.
+    func mayHaveDied(_ copy: FeatureCopy, _ queue: FeatureQueue) -> Bool {
+        let settings = queue.settings(since: copy.message.sentClock)
+        if copy.wasRejected { return true }
+        if let time = self.shortestTime(of: copy), self.soonestArrival(of: copy) + time <= self.now { return true }
+        if settings.contains(where: { $0.drops && self.mayBeBeyond($0, copy) }) { return true }
+        if let limit = settings.compactMap({ queue.deliveryLimit($0) }).min(), self.mayExceed(limit, copy) {
+            return true
+        }
+        // A dead letter that is refused may be one in turn.
+        return !copy.isRoot && settings.contains(where: { $0.refuses && self.mayBeBeyond($0, copy) })
+            && settings.contains { $0.overflow == .rejectPublishDeadLetter }
+    }
+
     /// How a copy can have died, if what that leaves is there.
     private func death(of copy: FeatureCopy, _ queue: FeatureQueue) -> Absence? {
         let settings = queue.settings(since: copy.message.sentClock)
-        var hasDied = copy.wasRejected
-        if let time = self.shortestTime(of: copy), self.soonestArrival(of: copy) + time <= self.now { hasDied = true }
-        if settings.contains(where: { $0.drops && self.mayBeBeyond($0, copy) }) { hasDied = true }
-        if let limit = settings.compactMap({ queue.deliveryLimit($0) }).min(), self.mayExceed(limit, copy) {
-            hasDied = true
-        }
-        // A dead letter that is refused may be one in turn.
-        if !copy.isRoot && settings.contains(where: { $0.refuses && self.mayBeBeyond($0, copy) }) {
-            if settings.contains(where: { $0.overflow == .rejectPublishDeadLetter }) { hasDied = true }
-        }
+        var hasDied = self.mayHaveDied(copy, queue)
         // It may have been there unseen, and be kept because nobody takes it.
         if hasDied && self.mayBeStuck(copy), case .waiting(let reason)? = self.letter(of: copy, settings) {
             return .waiting(reason)

@@ -43,7 +43,8 @@ extension FeatureJudge {
         self.checkTimes(copy, emittedAfter, what)
         self.checkUnique(copy, what)
         // Who does not acknowledge is done with a message at once, whenever it is read.
-        if !noAck { self.checkGroup(copy, queue, channel, what) }
+        if !noAck { self.checkGroupLock(copy, queue, channel, what) }
+        self.checkGroupOrder(copy, queue, what)
         copy.seenCount += 1
         copy.arrivedBy = min(copy.arrivedBy ?? self.now, self.now)
         copy.wasAcknowledged = noAck
@@ -239,7 +240,7 @@ extension FeatureJudge {
         }
     }
 
-    // MARK: Duplicates and groups
+    // MARK: Duplicates
 
     private func checkUnique(_ copy: FeatureCopy, _ what: String) {
         let message = copy.message
@@ -252,17 +253,6 @@ extension FeatureJudge {
         }
         if let first {
             self.fail("\(what) has come through, but has the same key as m\(first.id)")
-        }
-    }
-
-    private func checkGroup(_ copy: FeatureCopy, _ queue: FeatureQueue, _ channel: FeatureChannel, _ what: String) {
-        guard queue.declared.hasGroups, let group = copy.message.group else { return }
-        for message in self.messages where message.group == group && message !== copy.message {
-            for other in message.orderedCopies where other.queue == queue.id {
-                if case .out(let holder, _) = other.place, holder !== channel {
-                    self.fail("\(what) comes while \(holder.name) has m\(message.id) of the same group")
-                }
-            }
         }
     }
 }

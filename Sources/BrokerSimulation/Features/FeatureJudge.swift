@@ -220,7 +220,7 @@ final class FeatureJudge {
         case .queue, .doubtful, .dying, .gone: break
         }
         copy.returnedAt = self.now
-        copy.waitsUntil = 0
+        copy.waitsUntil = copy.loggedWait
         copy.isMarked = copy.isMarkLogged
         copy.returns = copy.loggedReturns
         if !copy.message.isPersistent || (copy.isRoot && copy.message.verdict == .refused) {
@@ -267,6 +267,7 @@ final class FeatureJudge {
                 }
                 copy.isMarkLogged = copy.isMarked
                 copy.loggedReturns = copy.returns
+                copy.loggedWait = copy.waitsUntil
                 // The last return of a message that is dead, and kept only because nobody takes it, is told nowhere.
                 if self.mayBeStuck(copy) { copy.loggedReturns = min(copy.returns, self.lowestLimit(of: copy)) }
                 if copy.isMarked { copy.isCertain = true }

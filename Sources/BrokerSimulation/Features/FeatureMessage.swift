@@ -158,6 +158,8 @@ final class FeatureCopy {
     var returnedAt: UInt64 = 0
     /// It must not be delivered before that, in milliseconds.
     var waitsUntil: UInt64 = 0
+    /// What of that the log has.
+    var loggedWait: UInt64 = 0
     /// When it certainly was in the queue.
     var arrivedBy: UInt64?
     /// When it was found to be gone, by the judge's clock.

@@ -9,6 +9,8 @@ struct FeaturePlan {
     let hasDelays: Bool
     let hasUniqueKeys: Bool
     let hasPolicies: Bool
+    /// The first queue has groups of which something waits.
+    let isAboutGroups: Bool
     /// How many groups messages belong to.
     let groupCount: Int
     /// Steps between two looks.
@@ -25,6 +27,7 @@ struct FeaturePlan {
         var queues: [FeatureQueue] = []
         for id in (0..<count).reversed() { queues.insert(Self.queue(id, of: count, features, queues, random), at: 0) }
         Self.emphasise(identity, in: &queues)
+        self.isAboutGroups = identity % 10 == 1
         self.queues = queues
         self.pairs = (0..<2).map { _ in
             let first = random.below(count)

@@ -23,7 +23,7 @@ extension FeatureRun {
         }
     }
 
-    private func connect() {
+    func connect() {
         guard self.clients.count < self.features.clientLimit else { return }
         self.clientCount += 1
         self.clients.append(

@@ -36,9 +36,12 @@ extension FeatureRun {
         if !self.random.oneIn(4) {
             self.takeEverything()
             self.judge.resolves()
-            self.giveBack(self.random.oneIn(2) ? .requeue : .acknowledge)
+            let outcome: FeatureCopy.Outcome = self.random.oneIn(2) ? .requeue : .acknowledge
+            let endsNow = outcome == .requeue && self.endsWhileGroupsWait
+            endsNow ? self.giveSomeBack() : self.giveBack(outcome)
             self.settle()
             self.judge.settled()
+            if endsNow { self.endWhileGroupsWait() }
         }
         self.checkLease()
         if self.features.hasPolicies && self.random.oneIn(2) { self.changePolicy() }
@@ -72,6 +75,13 @@ extension FeatureRun {
             self.observer.settle(last, isMultiple: true, outcome)
         } else {
             for delivery in deliveries { self.observer.settle(delivery, isMultiple: false, outcome) }
+        }
+    }
+
+    /// The observer gives every other message back.
+    private func giveSomeBack() {
+        for (number, delivery) in self.observer.channel.unacknowledged.enumerated() where number % 2 == 1 {
+            self.observer.settle(delivery, isMultiple: false, .requeue)
         }
     }
 
@@ -189,7 +199,7 @@ extension FeatureRun {
         self.clients = []
         self.clearPolicies()
         var quietRounds = 0
-        for _ in 0..<400 where quietRounds < 2 && self.judge.failure == nil {
+        for _ in 0..<2000 where quietRounds < 2 && self.judge.failure == nil {
             self.healDisk()
             self.settle()
             self.judge.settled()

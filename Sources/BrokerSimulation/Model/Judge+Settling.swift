@@ -199,6 +199,16 @@ extension Judge {
         }
     }
 
+    /// A queue has been deleted while nothing else went on, and had as many messages as `count` says.
+    package func deletesQuietly(_ number: Int, count: Int, expected: Int) {
+        self.tick()
+        self.note("\(ModelQueue.name(number)) is deleted with \(count) messages")
+        if count != expected {
+            self.fail("\(ModelQueue.name(number)) was deleted with \(count) messages, but had \(expected)")
+        }
+        self.vanish(self.queues[number])
+    }
+
     /// A queue has been emptied from its head, while nothing else went on; nothing may be missing, in wrong order too.
     package func drains(_ number: Int, _ order: [Int]) {
         guard self.failure == nil else { return }

@@ -22,8 +22,11 @@ extension SimulationRun {
     func look() {
         self.healDisk()
         self.settle()
+        self.checkDeletedInHaste()
+        var filled: [Int] = []
         for number in self.judge.queues.indices where self.judge.queues[number].existence.isPossible {
             let observation = self.observe(number)
+            if case .present(1..., _) = observation { filled.append(number) }
             self.judge.observes(number, observation)
             if case .present(let messages, _) = observation, self.random.oneIn(12) {
                 self.purge(number, expected: messages)
@@ -34,6 +37,10 @@ extension SimulationRun {
             self.judge.observes(exchange: number, isThere: self.isThere(exchange: number))
         }
         self.checkAccounts(open: self.judge.openDeliveries)
+        if self.endsInHaste {
+            self.endInHaste(filled)
+            return
+        }
         if self.random.oneIn(4) {
             self.silenceSomebody()
         }
@@ -68,7 +75,7 @@ extension SimulationRun {
         }
     }
 
-    private func observe(_ number: Int) -> Judge.Observation {
+    func observe(_ number: Int) -> Judge.Observation {
         let received = self.observer.call(
             QueueDeclare(queue: ShortString(truncating: ModelQueue.name(number)), passive: true)
         )

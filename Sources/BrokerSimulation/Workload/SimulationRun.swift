@@ -44,6 +44,8 @@ package final class SimulationRun {
     let liar: Liar
     /// The step at which the disk is well again.
     var diskIsWellAt = Int.max
+    /// Queues whose deletion the last broker had answered when it ended.
+    var deletedInHaste: [Int] = []
     private let steps: Int
 
     /// Prepares the run of a seed.

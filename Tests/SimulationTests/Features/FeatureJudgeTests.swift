@@ -253,4 +253,46 @@ import Testing
         script.get(message, isRedelivered: true, returns: 1)
         #expect(script.failure == "r: m0 of f0 comes 1 ms too early")
     }
+
+    // MARK: Groups
+
+    static let groups = settings {
+        $0.hasGroups = true
+        $0.retry = FeatureQueue.Retry(min: 50, max: 100)
+    }
+
+    /// Two messages of a group, the first of which waits for another try.
+    private static func waiting(_ group: Int) -> (FeatureScript, second: FeatureMessage) {
+        let script = FeatureScript(Self.groups)
+        let first = script.publish { $0.group = 1 }
+        let second = script.publish { $0.group = group }
+        script.settle(script.get(first), .requeue)
+        script.judge.settled()
+        return (script, second)
+    }
+
+    @Test(arguments: [true, false])
+    func nothingOfAGroupComesWhileSomethingOfItWaits(isRestarted: Bool) {
+        for group in [1, 2] {
+            let (script, second) = Self.waiting(group)
+            if isRestarted { script.crash() }
+            script.judge.now += 49
+            script.get(second)
+            let isSame = group == 1
+            #expect(
+                script.failure == (isSame ? "r: m1 of f0 comes, but m0 of the same group waits until 1050" : nil)
+            )
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func whatIsOlderOfAGroupComesFirst(isRestarted: Bool) {
+        for group in [1, 2] {
+            let (script, second) = Self.waiting(group)
+            if isRestarted { script.crash() }
+            script.judge.now += 60
+            script.get(second)
+            #expect(script.failure == (group == 1 ? "r: m1 of f0 comes, but m0 of the same group is older" : nil))
+        }
+    }
 }

@@ -120,6 +120,16 @@ import Testing
     }
 
     @Test(arguments: [true, false])
+    func aQueueThatWasDeletedQuietlyDoesNotOutliveACrash(isThere: Bool) {
+        let script = Self.withDurableMessages()
+        script.judge.settles()
+        script.judge.deletesQuietly(1, count: 2, expected: 2)
+        script.judge.brokerEnds(inOrder: false)
+        script.judge.observes(1, isThere ? .present(messages: 2, consumers: 0) : .absent)
+        #expect(script.failure == (isThere ? "q1 is still there" : nil))
+    }
+
+    @Test(arguments: [true, false])
     func whatWasPurgedDoesNotOutliveACrash(isAnswered: Bool) {
         let script = Self.withDurableMessages()
         script.send(.purgeQueue(1), on: script.otherChannel)
