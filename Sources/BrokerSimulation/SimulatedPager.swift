@@ -15,6 +15,10 @@ final class SimulatedPager {
     var refusals = 0
     /// Reads of the log that begin before this position are refused.
     var refusedLogEnd: UInt64 = 0
+    /// Every read is refused until then.
+    var refusesUntil = BrokerInstant(nanoseconds: 0)
+    /// Reads that were refused since ``endRefusals()``.
+    private(set) var refusedCount = 0
     /// Reads that shards have asked for.
     private(set) var readCount = 0
     /// Writes to scratch files so far.
@@ -26,6 +30,12 @@ final class SimulatedPager {
 
     /// Payloads in scratch files.
     var scratchCount: Int { self.scratch.values.reduce(0) { $0 + $1.count } }
+
+    /// Reads are carried out again.
+    func endRefusals() {
+        self.refusesUntil = BrokerInstant(nanoseconds: 0)
+        self.refusedCount = 0
+    }
 
     func take(from index: Int, _ shard: Shard) {
         for request in shard.takePageRequests() {
@@ -39,7 +49,11 @@ final class SimulatedPager {
         let (index, request) = self.requests.removeFirst()
         switch request {
         case .read(let read):
-            self.read(read, index, broker.log?.reader)
+            if broker.now < self.refusesUntil {
+                self.refuse(read)
+            } else {
+                self.read(read, index, broker.log?.reader)
+            }
             broker.shards[index].pageLoaded(read, now: broker.now)
         case .write(let write):
             self.writeCount += 1
@@ -58,6 +72,13 @@ final class SimulatedPager {
             }
         }
         return index
+    }
+
+    private func refuse(_ read: PageRead) {
+        self.refusedCount += 1
+        for number in read.wanted.indices {
+            read.missed(number, PageMiss(.refused, "cannot read: Input/output error"))
+        }
     }
 
     private func read(_ read: PageRead, _ index: Int, _ log: LogReader?) {

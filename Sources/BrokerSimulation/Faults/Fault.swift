@@ -24,6 +24,8 @@ package enum Fault: String, CaseIterable, Hashable, Sendable {
     case fullDisk = "full disk"
     /// Nothing is committed for a while.
     case slowDisk = "slow disk"
+    /// Nothing can be read from log and scratch files for a while.
+    case readError = "read error"
     /// What is live is told again, and older files go.
     case trim
 }

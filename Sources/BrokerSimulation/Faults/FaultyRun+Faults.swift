@@ -1,3 +1,4 @@
+internal import BrokerCore
 internal import BrokerStore
 
 /// What happens to the broker and its disk while it runs.
@@ -23,6 +24,8 @@ extension FaultyRun {
             self.failLog([.write, .open, .rename, .remove, .syncDirectory])
         case .fullDisk:
             self.fillDisk()
+        case .readError:
+            self.refuseReads()
         case .slowDisk:
             self.count(.slowDisk)
             self.note("the disk is slow")
@@ -46,13 +49,24 @@ extension FaultyRun {
         self.diskIsWellAt = self.step + self.random.below(300)
     }
 
-    /// There is room again, and commits go on.
+    /// Reads are refused, for less time than brokers try again; whatever they were for must happen all the same.
+    private func refuseReads() {
+        self.note("nothing can be read")
+        self.broker.pager.refusesUntil = self.broker.now.advanced(milliseconds: UInt64(1 + self.random.below(5000)))
+        self.diskIsWellAt = self.step + self.random.below(200)
+    }
+
+    /// There is room again, reads are carried out, and commits go on.
     func healDisk() {
         guard self.diskIsWellAt != .max else { return }
         if self.broker.log?.isFull == true {
             self.count(.fullDisk)
         }
+        if self.broker.pager.refusedCount > 0 {
+            self.count(.readError)
+        }
         self.note("the disk is well")
+        self.broker.pager.endRefusals()
         self.diskIsWellAt = .max
         self.disk.setCapacity(.max)
         self.broker.isLogHeld = false

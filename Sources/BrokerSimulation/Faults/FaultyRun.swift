@@ -16,6 +16,8 @@ protocol FaultyRun: AnyObject {
     var diskIsWellAt: Int { get set }
     /// Who tells lies about what lies around the broker.
     var liar: Liar { get }
+    /// What the log says of how often messages have come back must be what the broker says.
+    var comparesCounts: Bool { get }
     /// The current step.
     var step: Int { get }
     /// What contradicts the model, if anything does.

@@ -13,8 +13,8 @@ package enum Lie: String, CaseIterable, Sendable {
     ///
     /// That is none: every record is a fact that may be told again.
     case doublesRecords
-    /// A purge is said to be in the log when the one behind it is.
-    case putsOffPurges
+    /// What settles messages, by a purge as well, is said to be in the log and comes there with what settles the next ones.
+    case putsOffSettlements
     /// Nothing is durable, whatever is said about it.
     case ignoresSyncs
     /// What one shard sends to another is lost, now and then.
@@ -46,7 +46,7 @@ final class Liar {
     /// Whether it tells lies about records.
     var isAboutRecords: Bool {
         switch self.lie {
-        case .losesRecords, .swapsRecords, .changesRecords, .doublesRecords, .putsOffPurges: true
+        case .losesRecords, .swapsRecords, .changesRecords, .doublesRecords, .putsOffSettlements: true
         case .ignoresSyncs, .losesBatches, .swapsBatches, .swapsPages, nil: false
         }
     }
@@ -56,7 +56,7 @@ final class Liar {
         var told: [DurableRecord] = []
         records.forEach { type, payload in
             var payload = Array(payload)
-            if type == LogRecordType.purge.rawValue && self.lies(.putsOffPurges) {
+            if type == LogRecordType.settle.rawValue && self.lies(.putsOffSettlements) {
                 if let record = self.putOff { told.append(record) }
                 self.putOff = DurableRecord(type: type, payload: payload)
                 return

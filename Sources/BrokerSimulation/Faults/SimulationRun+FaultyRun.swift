@@ -1,5 +1,6 @@
 /// How the clients of a run notice what happens to their broker.
 extension SimulationRun: FaultyRun {
+    var comparesCounts: Bool { true }
     var step: Int { self.judge.step }
     var failure: String? { self.judge.failure }
 

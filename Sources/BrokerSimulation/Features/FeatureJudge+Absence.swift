@@ -104,21 +104,28 @@ extension FeatureJudge {
 
     private func isDuplicate(_ copy: FeatureCopy) -> Bool {
         let message = copy.message
-        guard let key = message.uniqueKey else { return false }
+        guard let key = message.identity else { return false }
         return self.messages.contains { other in
-            guard other.uniqueKey == key, other !== message, other.sentClock < message.handledClock,
+            guard other.identity == key, other !== message, other.sentClock < message.handledClock,
                 self.mayBeOriginal(other, of: message),
                 let twin = other.copies[copy.path]
             else { return false }
             // It has been there, or is gone for a reason of its own.
             if twin.seenCount > 0 { return true }
-            if case .gone(let reason) = twin.place {
+            if case .gone(let reason) = twin.place, reason != "there or not" {
                 return !["a duplicate", "never there", "refused"].contains(reason)
             }
-            // Nobody knows whether it came; what was refused leaves no key.
-            guard twin.isCertain else { return other.verdict != .refused }
+            // Nobody knows whether it came; what was refused leaves no key, nor does what never came.
+            guard twin.isCertain else { return other.verdict != .refused && self.mayHaveBeenThere(twin) }
             return self.absence(of: twin, countsDuplicates: false) != nil
         }
+    }
+
+    /// Whether a copy that nobody was promised, and that is not there, may have been there.
+    private func mayHaveBeenThere(_ copy: FeatureCopy) -> Bool {
+        let queue = self.queues[copy.queue]
+        return copy.mayBeLost || copy.wasAcknowledged || queue.lossClock > copy.message.sentClock
+            || self.waiting(copy, queue) != nil || self.mayHaveDied(copy, queue) || self.mayBeStuck(copy)
     }
 
     /// What is to outlive a crash is no duplicate of what is not.
@@ -230,10 +237,10 @@ extension FeatureJudge {
                 // Whatever a channel has published before is in front, unless there are priorities.
                 let isBefore =
                     copy.isRoot && other.isRoot && settings.drops && message.publisher === copy.message.publisher
-                    && message.id < copy.message.id && settings.maxPriority == nil && message.delay == nil
-                    && copy.message.delay == nil && !settings.hasGroups && message.uniqueKey == nil
-                    && copy.message.uniqueKey == nil
-                    && !self.queues[copy.queue].isQuorum
+                    && message.id < copy.message.id && self.hasOneOrder(copy.queue, since: message.sentClock)
+                    && message.delay == nil
+                    && copy.message.delay == nil && !settings.hasGroups && message.identity == nil
+                    && copy.message.identity == nil
                 count += isBefore ? 0 : times
             } else {
                 // It may have died, and its dead letter been here for a while.
@@ -242,6 +249,11 @@ extension FeatureJudge {
             }
         }
         return Array(repeating: message.size, count: count)
+    }
+
+    /// Whether a queue has had no priorities since then, and what comes back takes its old place.
+    private func hasOneOrder(_ queue: Int, since clock: Int) -> Bool {
+        self.queues[queue].settings(since: clock).allSatisfy { $0.maxPriority == nil && !$0.isQuorum }
     }
 
     /// Whether dead letters of a queue may come to another one.

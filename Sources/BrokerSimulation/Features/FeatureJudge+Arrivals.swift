@@ -119,7 +119,7 @@ extension FeatureJudge {
         _ channel: FeatureChannel,
         _ what: String
     ) {
-        guard let order = self.order(of: copy), !arrival.isRedelivered else { return }
+        guard let order = self.order(of: copy), !arrival.isRedelivered, !queue.isChanging else { return }
         if let last = channel.lastDelivered[order], last >= copy.message.id {
             self.fail("\(what) comes after m\(last), which the same channel published later")
         }
@@ -128,7 +128,7 @@ extension FeatureJudge {
 
     /// The messages among which a copy keeps the order of publishing; nil when there are none.
     func order(of copy: FeatureCopy) -> FeatureChannel.Order? {
-        guard copy.isRoot, copy.message.delay == nil, copy.message.uniqueKey == nil else { return nil }
+        guard copy.isRoot, copy.message.delay == nil, copy.message.identity == nil else { return nil }
         let queue = self.queues[copy.queue]
         return FeatureChannel.Order(
             queue: queue.id,
@@ -140,7 +140,7 @@ extension FeatureJudge {
 
     /// The priority that counts in a copy's queue.
     func priority(of copy: FeatureCopy) -> UInt8 {
-        guard let highest = self.queues[copy.queue].declared.maxPriority else { return 0 }
+        guard let highest = self.queues[copy.queue].settings.maxPriority else { return 0 }
         return min(copy.message.priority ?? 0, highest)
     }
 
@@ -208,6 +208,8 @@ extension FeatureJudge {
     /// When it can have come at the latest; nil when nobody knows.
     func latestArrival(of copy: FeatureCopy) -> UInt64? {
         if self.isLoose(copy) { return nil }
+        // It comes when it can be read.
+        if copy.message.delay != nil && self.mayRefuseReads { return copy.arrivedBy }
         let handled = copy.isRoot ? copy.message.handledBy.map { $0 + (copy.message.delay.map { $0 + 10 } ?? 0) } : nil
         guard let handled else { return copy.arrivedBy }
         return min(handled, copy.arrivedBy ?? handled)
@@ -244,9 +246,9 @@ extension FeatureJudge {
 
     private func checkUnique(_ copy: FeatureCopy, _ what: String) {
         let message = copy.message
-        guard let key = message.uniqueKey, copy.isRoot else { return }
+        guard let key = message.identity, copy.isRoot else { return }
         let first = self.messages.first {
-            $0.uniqueKey == key && $0 !== message && $0.handledClock < message.sentClock && $0.verdict == .accepted
+            $0.identity == key && $0 !== message && $0.handledClock < message.sentClock && $0.verdict == .accepted
                 && ($0.isPersistent || $0.crashes == 0) && self.mayBeOriginal($0, of: message)
                 // Not a duplicate itself, perhaps of one that is not persistent.
                 && ($0.copies[copy.path]?.seenCount ?? 0) > 0

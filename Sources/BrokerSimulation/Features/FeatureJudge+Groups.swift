@@ -39,7 +39,7 @@ extension FeatureJudge {
         }
         if copy.message.handledClock < later.message.sentClock { return true }
         // What is deduplicated comes by a way of its own.
-        return later.message.uniqueKey == nil && copy.message.publisher === later.message.publisher
+        return later.message.identity == nil && copy.message.publisher === later.message.publisher
             && copy.message.id < later.message.id
     }
 
@@ -50,7 +50,7 @@ extension FeatureJudge {
         guard case .queue = copy.place, copy.isRoot, copy.isCertain, copy.returns == copy.loggedReturns else {
             return false
         }
-        return !copy.mayBeLost && !copy.wasAcknowledged && copy.message.uniqueKey == nil
+        return !copy.mayBeLost && !copy.wasAcknowledged && copy.message.identity == nil
             && queue.lossClock <= copy.message.sentClock && !self.isLoose(copy) && !self.mayHaveDied(copy, queue)
     }
 }

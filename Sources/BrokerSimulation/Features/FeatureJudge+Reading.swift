@@ -138,7 +138,7 @@ extension FeatureJudge {
                 self.fail("\(queue.name) has \(octets) octets, its limit is \(limit)")
             }
         }
-        if queue.declared.maxPriority != nil, !queue.declared.hasGroups {
+        if settings.maxPriority != nil, !queue.declared.hasGroups {
             let priorities = copies.map { self.priority(of: $0) }
             if priorities != priorities.sorted(by: >) {
                 self.fail("\(queue.name) gave priorities in the order \(priorities)")

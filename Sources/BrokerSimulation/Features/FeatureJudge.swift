@@ -32,6 +32,8 @@ final class FeatureJudge {
     var isEnding = false
     /// The broker has a log, and so persistent messages outlive it.
     var isDurable = true
+    /// The disk may refuse reads for a while.
+    var mayRefuseReads = false
     /// The broker stops and says so to everybody.
     var isStopping = false
     /// Channels that have ended since nothing moved: messages sent later may still have been on their way to them.
@@ -242,6 +244,13 @@ final class FeatureJudge {
         for queue in self.queues where queue.lossClock == .max {
             queue.lossClock = self.clock
         }
+        for queue in self.queues where queue.isChanging {
+            queue.settle(at: self.clock)
+            // What had another priority has another place.
+            for channel in self.channels {
+                channel.lastDelivered = channel.lastDelivered.filter { $0.key.queue != queue.id }
+            }
+        }
         for channel in self.channels {
             if let open = channel.unconfirmed.min(by: { $0.key < $1.key }) {
                 return self.fail("\(channel.name): publish \(open.key), m\(open.value.id), is not confirmed")
@@ -290,10 +299,17 @@ final class FeatureJudge {
         copy.goneClock = self.clock
     }
 
-    /// Another setting governs a queue; nothing moves.
-    func governs(_ queue: FeatureQueue, _ settings: FeatureQueue.Settings) {
+    /// Another policy governs a queue; nothing moves.
+    func governs(_ queue: FeatureQueue, _ policy: FeatureQueue.Policy) {
         self.tick()
-        queue.govern(settings, since: self.clock)
+        queue.govern(policy, since: self.clock)
         self.note("policy: \(queue.description)")
+    }
+
+    /// Somebody asks for other arguments of a queue; they count some time before nothing moves any more.
+    func alters(_ queue: FeatureQueue, _ declared: FeatureQueue.Settings) {
+        self.tick()
+        queue.alter(declared, since: self.clock)
+        self.note("altered: \(queue.description)")
     }
 }

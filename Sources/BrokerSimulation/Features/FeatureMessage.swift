@@ -14,6 +14,12 @@ final class FeatureMessage {
         case unknown
     }
 
+    /// By what an exchange knows it again.
+    enum Identity: Hashable {
+        case key(Int)
+        case number(Int, of: Int)
+    }
+
     /// Its number; its body begins with it.
     let id: Int
     let publisher: FeatureChannel
@@ -29,6 +35,9 @@ final class FeatureMessage {
     var delay: UInt64?
     /// Of messages with the same one only the first goes through.
     var uniqueKey: Int?
+    /// A publisher that outlives its channels has given it this number; of messages with both the same only one goes
+    /// through.
+    var publisherNumber: (publisher: Int, number: Int)?
     var group: Int?
     var bodySize = 0
 
@@ -59,6 +68,11 @@ final class FeatureMessage {
         self.route = route
     }
 
+    /// By what an exchange knows it again, if it does.
+    var identity: Identity? {
+        self.publisherNumber.map { .number($0.number, of: $0.publisher) } ?? self.uniqueKey.map { .key($0) }
+    }
+
     /// Its copies in a fixed order.
     var orderedCopies: [FeatureCopy] {
         self.copies.values.sorted { $0.path.lexicographicallyPrecedes($1.path) }
@@ -81,6 +95,10 @@ final class FeatureMessage {
         var headers: [(ShortString, FieldValue)] = []
         if let delay { headers.append(("x-delay", .int32(Int32(delay)))) }
         if let key = self.uniqueKey { headers.append(("x-deduplication-header", .string("k\(key)"))) }
+        if let (publisher, number) = self.publisherNumber {
+            headers.append(("x-publisher-id", .string("p\(publisher)")))
+            headers.append(("x-publisher-seq", .int64(Int64(number))))
+        }
         if let group { headers.append(("group", .int32(Int32(group)))) }
         return BasicProperties(
             headers: headers.isEmpty ? nil : FieldTable(headers),
@@ -99,6 +117,7 @@ final class FeatureMessage {
         if let expiration { words.append("expiration \(expiration)") }
         if let delay { words.append("delay \(delay)") }
         if let uniqueKey { words.append("unique k\(uniqueKey)") }
+        if let (publisher, number) = self.publisherNumber { words.append("number \(number) of p\(publisher)") }
         if let group { words.append("group \(group)") }
         words.append("\(self.size) octets")
         return words.joined(separator: " ")

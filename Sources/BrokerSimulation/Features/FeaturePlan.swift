@@ -8,6 +8,10 @@ struct FeaturePlan {
     let hasExpirations: Bool
     let hasDelays: Bool
     let hasUniqueKeys: Bool
+    /// Queues are altered while they are used.
+    let hasAlterations: Bool
+    /// Publishers number messages.
+    let hasNumbers: Bool
     let hasPolicies: Bool
     /// The first queue has groups of which something waits.
     let isAboutGroups: Bool
@@ -27,6 +31,8 @@ struct FeaturePlan {
         var queues: [FeatureQueue] = []
         for id in (0..<count).reversed() { queues.insert(Self.queue(id, of: count, features, queues, random), at: 0) }
         Self.emphasise(identity, in: &queues)
+        self.hasNumbers = (identity >> 16) % 3 == 0
+        self.hasAlterations = (identity >> 28) % 3 == 0
         self.isAboutGroups = identity % 10 == 1
         self.queues = queues
         self.pairs = (0..<2).map { _ in

@@ -29,6 +29,8 @@ final class FeatureQueue {
         var deliveryLimit: Int?
         var retry: Retry?
         var hasGroups = false
+        /// It behaves as a quorum queue.
+        var isQuorum = false
 
         /// It has a limit of its length.
         var isLimited: Bool { self.maxLength != nil || self.maxBytes != nil }
@@ -38,26 +40,44 @@ final class FeatureQueue {
         var drops: Bool { self.isLimited && self.overflow == .dropHead }
     }
 
+    /// What a policy says of a queue.
+    struct Policy: Equatable {
+        var timeToLive: UInt64?
+        var maxLength: Int?
+        var maxBytes: Int?
+        var deadLettersTo: Int?
+    }
+
+    /// What governed a queue for a while.
+    private struct Rule {
+        let settings: Settings
+        /// From when on it may have, by the judge's clock, and from when on nothing else can have; the last one until now.
+        let since: Int
+        var certainSince: Int
+    }
+
     /// Its number.
     let id: Int
-    /// It behaves as a quorum queue.
-    let isQuorum: Bool
     /// One consumer at a time gets everything.
     let isSingleActive: Bool
-    /// What it was declared with.
-    let declared: Settings
-    /// What governed it from which time on, by the judge's clock.
-    private(set) var history: [(since: Int, settings: Settings)]
+    /// What its arguments say, as it was declared or altered since.
+    private(set) var declared: Settings
+    private(set) var policy = Policy()
+    /// It was declared with what is done beyond limits.
+    private let hasOverflow: Bool
+    private var history: [Rule]
     /// Messages sent before this time may have been on their way to a channel that took them without acknowledging, and
     /// has ended.
     var lossClock = -1
 
     init(id: Int, isQuorum: Bool, isSingleActive: Bool, declared: Settings) {
+        var declared = declared
+        declared.isQuorum = isQuorum
         self.id = id
-        self.isQuorum = isQuorum
         self.isSingleActive = isSingleActive
         self.declared = declared
-        self.history = [(0, declared)]
+        self.hasOverflow = declared.isLimited
+        self.history = [Rule(settings: declared, since: 0, certainSince: 0)]
     }
 
     static func name(_ id: Int) -> String { "f\(id)" }
@@ -72,16 +92,45 @@ final class FeatureQueue {
     /// What governs it now.
     var settings: Settings { self.history[self.history.count - 1].settings }
 
-    /// Something else governs it from now on.
-    func govern(_ settings: Settings, since clock: Int) {
-        if settings != self.settings {
-            self.history.append((clock, settings))
+    /// It has another policy from now on; nothing moves.
+    func govern(_ policy: Policy, since clock: Int) {
+        self.policy = policy
+        self.govern(since: clock, isCertain: true)
+    }
+
+    /// Somebody has asked for other arguments.
+    func alter(_ declared: Settings, since clock: Int) {
+        self.declared = declared
+        self.govern(since: clock, isCertain: false)
+    }
+
+    /// Of what is declared and what a policy says the lower limits count, and what is declared otherwise.
+    private func govern(since clock: Int, isCertain: Bool) {
+        func lower<Value: Comparable>(_ left: Value?, _ right: Value?) -> Value? {
+            [left, right].compactMap { $0 }.min()
+        }
+        var settings = self.declared
+        settings.timeToLive = lower(settings.timeToLive, self.policy.timeToLive)
+        settings.maxLength = lower(settings.maxLength, self.policy.maxLength)
+        settings.maxBytes = lower(settings.maxBytes, self.policy.maxBytes)
+        settings.deadLettersTo = settings.deadLettersTo ?? self.policy.deadLettersTo
+        guard settings != self.settings else { return }
+        self.history.append(Rule(settings: settings, since: clock, certainSince: isCertain ? clock : .max))
+    }
+
+    /// What was asked for has been done; nothing moves.
+    func settle(at clock: Int) {
+        for index in self.history.indices where self.history[index].certainSince == .max {
+            self.history[index].certainSince = clock
         }
     }
 
+    /// Something else may not govern it yet.
+    var isChanging: Bool { self.history[self.history.count - 1].certainSince == .max }
+
     /// What governed it at some time since `clock`.
     func settings(since clock: Int) -> [Settings] {
-        let first = self.history.lastIndex { $0.since <= clock } ?? 0
+        let first = self.history.lastIndex { $0.certainSince <= clock } ?? 0
         return self.history[first...].map(\.settings)
     }
 
@@ -91,15 +140,18 @@ final class FeatureQueue {
     }
 
     /// The limit of deliveries that counts.
-    func deliveryLimit(_ settings: Settings) -> Int? { settings.deliveryLimit ?? (self.isQuorum ? 20 : nil) }
+    func deliveryLimit(_ settings: Settings) -> Int? { settings.deliveryLimit ?? (settings.isQuorum ? 20 : nil) }
 
     /// Deliveries tell how often the message has come back, and did at all times.
     var alwaysShowsCount: Bool {
-        self.isQuorum || self.history.allSatisfy { $0.settings.deliveryLimit != nil || $0.settings.retry != nil }
+        self.history.map(\.settings).allSatisfy { $0.isQuorum || $0.deliveryLimit != nil || $0.retry != nil }
     }
 
-    /// Whether what comes back takes its old place.
-    var keepsPlaces: Bool { !self.isQuorum }
+    /// Whether what comes back takes its old place, and did at all times.
+    var keepsPlaces: Bool { !self.history.contains { $0.settings.isQuorum } }
+
+    /// Whether priorities are what they were at all times.
+    var keepsPriorities: Bool { self.history.allSatisfy { $0.settings.maxPriority == self.settings.maxPriority } }
 
     /// The arguments it is declared with.
     var arguments: FieldTable {
@@ -115,7 +167,7 @@ final class FeatureQueue {
         add("x-delivery-limit", settings.deliveryLimit)
         add("x-delayed-retry-min", settings.retry.map { Int($0.min) })
         add("x-delayed-retry-max", settings.retry.map { Int($0.max) })
-        if settings.isLimited {
+        if self.hasOverflow {
             pairs.append(("x-overflow", .string(settings.overflow.rawValue)))
         }
         if let target = settings.deadLettersTo {
@@ -131,7 +183,7 @@ final class FeatureQueue {
         if self.isSingleActive {
             pairs.append(("x-single-active-consumer", .boolean(true)))
         }
-        if self.isQuorum {
+        if settings.isQuorum {
             pairs.append(("x-queue-type", .string("quorum")))
         }
         return FieldTable(pairs)
@@ -141,7 +193,7 @@ final class FeatureQueue {
     var description: String {
         let settings = self.settings
         var words = [self.name]
-        if self.isQuorum { words.append("quorum") }
+        if settings.isQuorum { words.append("quorum") }
         if self.isSingleActive { words.append("single-active") }
         if let time = settings.timeToLive { words.append("ttl \(time)") }
         if let limit = settings.maxLength { words.append("max-length \(limit)") }

@@ -64,6 +64,9 @@ extension FeatureRun {
         guard let queue = self.pick(features.queues) else { return }
         let id = self.judge.messages.count
         let name = ShortString(truncating: queue.name)
+        if features.hasNumbers, client.channel.isConfirming, self.random.oneIn(4) {
+            return self.publishNumbered(client, to: queue)
+        }
         let isUnique = features.hasUniqueKeys && self.random.oneIn(3)
         let isLate = features.hasDelays && self.random.oneIn(4)
         let message: FeatureMessage
@@ -87,6 +90,13 @@ extension FeatureRun {
         } else {
             message = FeatureMessage(id: id, publisher: client.channel, exchange: "", key: name, route: [queue.id])
         }
+        self.dress(message)
+        client.publish(message)
+    }
+
+    /// Draws what a message is besides where it goes.
+    func dress(_ message: FeatureMessage) {
+        let features = self.features
         message.isPersistent = !(features.hasTransient && self.random.oneIn(3))
         message.priority = self.random.oneIn(2) ? UInt8(self.random.below(10)) : nil
         if features.hasExpirations && self.random.oneIn(3) {
@@ -94,7 +104,6 @@ extension FeatureRun {
         }
         message.group = self.random.oneIn(4) ? nil : self.random.below(features.groupCount)
         message.bodySize = self.bodySize()
-        client.publish(message)
     }
 
     private func bodySize() -> Int {

@@ -33,6 +33,7 @@ extension FeatureRun {
         self.healDisk()
         self.settle()
         self.judge.settled()
+        self.checkAlterations()
         if !self.random.oneIn(4) {
             self.takeEverything()
             self.judge.resolves()
@@ -89,30 +90,30 @@ extension FeatureRun {
 
     private func changePolicy() {
         guard self.judge.failure == nil, let queue = self.pick(self.features.queues) else { return }
-        var settings = queue.declared
+        var policy = FeatureQueue.Policy()
         var definition: [(ShortString, FieldValue)] = []
         if self.random.oneIn(2) {
             let limit = self.random.below(6)
             definition.append(("max-length", .int64(Int64(limit))))
-            settings.maxLength = min(settings.maxLength ?? limit, limit)
+            policy.maxLength = limit
         }
         if self.random.oneIn(2) {
             let time = UInt64(self.random.below(2000))
             definition.append(("message-ttl", .int64(Int64(time))))
-            settings.timeToLive = min(settings.timeToLive ?? time, time)
+            policy.timeToLive = time
         }
         // Not drawn, so that seeds go on doing what they did.
         if self.judge.step % 3 == 0 {
             let limit = 20 + self.judge.step % 300
             definition.append(("max-length-bytes", .int64(Int64(limit))))
-            settings.maxBytes = min(settings.maxBytes ?? limit, limit)
+            policy.maxBytes = limit
         }
-        if self.random.oneIn(3), settings.deadLettersTo == nil, queue.id + 1 < self.features.queues.count {
+        if self.random.oneIn(3), queue.declared.deadLettersTo == nil, queue.id + 1 < self.features.queues.count {
             let target = queue.id + 1
             let exchange = FeatureQueue.deadLetterExchange(to: target)
             definition.append(("dead-letter-exchange", .longString(exchange.bytes)))
             definition.append(("dead-letter-routing-key", .string(FeatureQueue.name(target))))
-            settings.deadLettersTo = target
+            policy.deadLettersTo = target
         }
         let name = "p\(queue.id)"
         let request: AdministrationRequest
@@ -131,7 +132,7 @@ extension FeatureRun {
         }
         let answers = self.broker.administer(request)
         switch answers.first {
-        case .done, .failed(.notFound): self.judge.governs(queue, settings)
+        case .done, .failed(.notFound): self.judge.governs(queue, policy)
         default: self.judge.fail("a policy for \(queue.name) was answered by \(answers)")
         }
         self.settle()
@@ -143,7 +144,7 @@ extension FeatureRun {
         self.settle()
         for queue in self.features.queues {
             _ = self.broker.administer(.clearPolicy(virtualHost: "/", name: "p\(queue.id)", isOperator: false))
-            self.judge.governs(queue, queue.declared)
+            self.judge.governs(queue, FeatureQueue.Policy())
         }
         self.settle()
     }

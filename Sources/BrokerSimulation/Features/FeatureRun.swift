@@ -25,6 +25,10 @@ package final class FeatureRun: FaultyRun {
     /// The step at which the disk is well again.
     var diskIsWellAt = Int.max
     var lease = FeatureLease()
+    /// What queues are to be, and may not be yet.
+    var alterations: [Alteration] = []
+    /// Who numbers messages.
+    let publishers = [FeaturePublisher(id: 0), FeaturePublisher(id: 1)]
     /// Clients so far.
     var clientCount = 0
     private let steps: Int
@@ -42,6 +46,7 @@ package final class FeatureRun: FaultyRun {
         self.features = FeaturePlan(self.random, identity: self.plan.log.identity)
         self.judge = FeatureJudge(self.features.queues)
         self.judge.isDurable = self.plan.isDurable
+        self.judge.mayRefuseReads = self.plan.faults.contains(.readError)
         // Until the first start.
         self.broker = SimulatedBroker(shardCount: self.plan.shardCount, seed: seed)
         self.observer = FeatureClient(
@@ -88,6 +93,9 @@ package final class FeatureRun: FaultyRun {
     private func takeStep() {
         if self.judge.step >= self.diskIsWellAt { self.healDisk() }
         if !self.plan.faults.isEmpty && self.random.oneIn(self.plan.faultInterval) { self.suffer() }
+        // Not drawn, so that other seeds go on doing what they did.
+        if self.plan.trimsOften && self.step % 25 == 0 { self.broker.beginTrim() }
+        if self.features.hasAlterations && self.random.oneIn(50) { self.alterQueue() }
         switch self.random.below(100) {
         case 0..<35: self.broker.run(self.random, maxEvents: 1 + self.random.below(4))
         case 35..<75: self.act()
@@ -99,6 +107,8 @@ package final class FeatureRun: FaultyRun {
 
     // MARK: Faults
 
+    // A queue may begin to count, and cease to.
+    var comparesCounts: Bool { !self.features.hasAlterations }
     var step: Int { self.judge.step }
     var failure: String? { self.judge.failure }
 
@@ -134,6 +144,7 @@ package final class FeatureRun: FaultyRun {
             self.declare()
         }
         self.leaseSurvives()
+        self.alterAgain()
         self.observer = FeatureClient(
             self.judge,
             self.broker,

@@ -74,6 +74,8 @@ struct SimulationPlan {
     let commitPatience: Int
     /// How the log is kept.
     let log: SimulatedLogOptions
+    /// The log is trimmed as often as it can be.
+    var trimsOften: Bool { self.isDurable && (self.log.identity >> 24) % 4 == 0 }
     /// Next to nothing stays in memory.
     let pagesMessages: Bool
 
@@ -105,7 +107,9 @@ struct SimulationPlan {
         self.pagesMessages = log.identity % 3 == 0
         log.staysInLog = self.pagesMessages
         self.log = log
-        self.faults = self.isDurable ? Self.drawFaults(random, self.log) : []
+        var faults = self.isDurable ? Self.drawFaults(random, self.log) : []
+        if !faults.isEmpty && self.pagesMessages && (self.log.identity >> 20) % 2 == 0 { faults.insert(.readError) }
+        self.faults = faults
         self.faultInterval = 20 + random.below(150)
         self.commitPatience = random.oneIn(3) ? 1 : 1 + random.below(40)
     }
@@ -121,7 +125,7 @@ struct SimulationPlan {
 
     private static func drawFaults(_ random: SeededRandom, _ log: SimulatedLogOptions) -> Set<Fault> {
         guard !random.oneIn(6) else { return [] }
-        var faults = Set(Fault.allCases.filter { _ in random.below(3) > 0 })
+        var faults = Set(Fault.allCases.filter { $0 != .readError && random.below(3) > 0 })
         if log.policy != .always {
             // Such a log promises nothing to those who lose power.
             faults.subtract([.powerLoss, .syncError])

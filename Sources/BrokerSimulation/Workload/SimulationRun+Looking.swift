@@ -3,8 +3,19 @@ internal import BrokerCore
 
 /// Times at which nothing moves, and the end.
 extension SimulationRun {
-    /// Runs until nothing moves any more.
+    /// Runs until nothing moves any more, and no read that the disk has refused waits to be tried again.
     func settle() {
+        self.runUntilNothingMoves()
+        for _ in 0..<1000 where self.broker.shards.contains(where: \.hasRefusedReads) && self.judge.failure == nil {
+            self.sendHeartbeats()
+            self.broker.advance(milliseconds: 100)
+            self.runUntilNothingMoves()
+        }
+        self.actors.removeAll { $0.model.state == .ended }
+        self.judge.settles()
+    }
+
+    private func runUntilNothingMoves() {
         var isMoving = true
         while isMoving && self.judge.failure == nil {
             self.broker.run(self.random)
@@ -14,8 +25,6 @@ extension SimulationRun {
             }
             isMoving = isMoving || self.broker.hasEvents
         }
-        self.actors.removeAll { $0.model.state == .ended }
-        self.judge.settles()
     }
 
     /// Settles and looks at every queue; sometimes does what can only be judged now.

@@ -211,6 +211,11 @@ package final class SimulationRun {
 
     /// Time passes; clients with heartbeats show that they live, and those that log in get on with it.
     private func passTime() {
+        self.sendHeartbeats()
+        self.broker.advance(milliseconds: UInt64(1 + self.random.below(1500)))
+    }
+
+    func sendHeartbeats() {
         for actor in self.actors {
             if actor.heartbeatSeconds > 0 && actor.model.state == .open && !actor.model.isSilent {
                 actor.sendHeartbeat()
@@ -219,6 +224,5 @@ package final class SimulationRun {
                 self.broker.readAll(actor.client.socket)
             }
         }
-        self.broker.advance(milliseconds: UInt64(1 + self.random.below(1500)))
     }
 }

@@ -230,6 +230,27 @@ import Testing
         #expect(script.failure == "r: m1 of f0 comes back, but was a duplicate")
     }
 
+    @Test func aPublishersNumberGoesThroughOnce() {
+        let script = FeatureScript()
+        let first = script.publish { $0.publisherNumber = (0, 7) }
+        script.get(first)
+        let second = script.publish { $0.publisherNumber = (0, 7) }
+        script.publish { $0.publisherNumber = (1, 7) }
+        script.get(second)
+        #expect(script.failure == "r: m1 of f0 has come through, but has the same key as m0")
+    }
+
+    @Test(arguments: [true, false])
+    func whatNeverCameHasNoDuplicates(isThere: Bool) {
+        let script = FeatureScript()
+        let first = script.publish(verdict: nil) { $0.publisherNumber = (0, 7) }
+        script.crash()
+        script.publish { $0.publisherNumber = (0, 7) }
+        if isThere { script.get(first, isRedelivered: true) }
+        script.look()
+        #expect((script.failure == nil) == isThere)
+    }
+
     @Test func whatIsToLastIsNoDuplicateOfWhatIsNot() {
         for isSeen in [true, false] {
             let script = FeatureScript()

@@ -4,7 +4,7 @@ import Testing
 /// Fixed seeds of queues with features: the broker has a reason for everything.
 @Suite struct FeatureSeedTests {
     /// The first, and some that needed the judge to know more.
-    @Test(arguments: Array(1...60) + [104, 249, 275, 359, 427, 498, 724, 1066])
+    @Test(arguments: Array(1...60) + [104, 249, 275, 359, 427, 498, 724, 1066, 5657])
     func everythingHasAReason(seed: UInt64) {
         let report = FeatureRun(seed: seed).run()
         let tail = report.trace.suffix(40).joined(separator: "\n")
@@ -24,6 +24,7 @@ import Testing
             "[\"expired\"]", "[\"maxlen\"]", "[\"rejected\"]", "[\"delivery_limit\"]", "\"expired\", \"", "< nack ",
             "policy: ", " redelivered", " count 2", "quorum", "at-least-once", "reject-publish-dlx", "drop-head",
             "max-bytes", "max-priority", "retry ", " groups", "expiration ", " delay ", " unique k", " group ",
+            " number ", "altered: ", "nothing can be read",
             " priority ", " transient", "> requeue #", "> reject #", "> acknowledge #", " multiple", " no-ack",
             "single-active", "is cut", "> cancel ", "the broker stops", "the broker is killed", "power goes",
         ]
