@@ -105,6 +105,19 @@ def wrong_login_is_refused(t):
                                   "broker logfile.")
 
 
+@behaviour(10)
+def a_refused_login_is_over_when_the_client_says_so(t):
+    for properties in ({"capabilities": {"authentication_failure_close": True}}, {}):
+        c = t.socket()
+        c.start()
+        c.start_ok(response="\0guest\0wrong", client_properties=properties)
+        if properties:
+            c.expect("connection.close")
+        c.rpc("connection.close", reply_code=200, reply_text="")
+        c.send("connection.close-ok")
+        c.expect_eof(timeout=1.5, exact=True)
+
+
 @behaviour(11, slow=True)
 def wrong_login_without_the_capability_is_silent(t):
     for client_properties in ({}, {"capabilities": {"authentication_failure_close": False}}):
@@ -280,6 +293,14 @@ def another_channel_between_tune_ok_and_open(t):
     c = tuned(t)
     c.write(method_frame(1, "channel.open"))
     c.expect_close(505, None, "type 1, all octets = <<0,20,0,10,0>>")
+
+
+@behaviour(47)
+def content_on_channel_0_before_tune_ok_is_silent(t):
+    c = t.socket()
+    c.start()
+    c.write(frame(3, 0, b"abc"))
+    c.expect_nothing()
 
 
 def tuned(t):

@@ -104,6 +104,26 @@ def what_is_malformed_in_itself_is_refused_before_what_is_out_of_place(t):
     expect_frame_errors(waiting)
 
 
+@behaviour(46)
+def an_unknown_frame_type_is_over_with_close_ok(t):
+    ch = t.channel()
+    ch.frame(9, b"")
+    ch.connection.expect("connection.close")
+    ch.connection.send("connection.close-ok")
+    ch.connection.expect_eof(timeout=1.5)
+
+
+@behaviour(48)
+def a_frame_too_short_between_tune_ok_and_open(t):
+    c = t.socket()
+    c.start()
+    c.start_ok()
+    c.expect("connection.tune")
+    c.tune_ok()
+    c.write(frame(METHOD, 0, b"ab"))
+    c.expect_close(501, None, 'type 1, all octets = <<"ab">>: unknown_frame')
+
+
 @behaviour(43)
 def long_frames_with_a_wrong_end(t):
     waiting = []

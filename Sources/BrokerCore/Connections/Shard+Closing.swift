@@ -70,6 +70,21 @@ extension Shard {
         )
     }
 
+    /// Refuses a frame that is of no use in itself. Where it ends is known, so `close-ok` can be waited for.
+    func refuseUnknownFrame(
+        _ connection: UnsafeMutablePointer<ConnectionState>,
+        _ header: FrameHeader,
+        _ payload: UnsafeRawBufferPointer
+    ) {
+        let text = ErlangTerm.frame(header.type, payload, .unknownFrame)
+        switch connection.pointee.phase {
+        case .awaitingOpen, .running:
+            self.closeConnection(connection, .frameError, text, MethodID(classID: 0, methodID: 0))
+        case .awaitingHeader, .awaitingStartOk, .awaitingTuneOk, .closing, .draining, .finishing, .closed, .refused:
+            self.refuseFrame(connection, text)
+        }
+    }
+
     /// Carries a refusal out.
     func refuse(_ channel: UnsafeMutablePointer<ChannelState>, _ violation: Violation) {
         switch violation {
@@ -272,7 +287,21 @@ extension Shard {
                 self.send(.detach(queue, consumer: consumer.pointee.consumer, address), to: queue.shard)
             }
         }
+        self.waitForPublishes(channel)
         self.tellClosed(channel)
+    }
+
+    /// Has every other shard answer behind what the channel has published.
+    ///
+    /// Whoever knows of `close-ok`, of the channel or of its connection, finds its messages in their queues, confirms or
+    /// not, wherever he comes from.
+    private func waitForPublishes(_ channel: UnsafeMutablePointer<ChannelState>) {
+        let connection = channel.pointee.connection
+        guard connection.pointee.outstandingBytes > 0, !connection.pointee.isSocketLost else { return }
+        for shard in 0..<self.count where shard != self.index {
+            channel.pointee.pendingTeardown += 1
+            self.send(.channelEnds(self.address(of: channel)), to: shard)
+        }
     }
 
     /// A consumer has left its queue.

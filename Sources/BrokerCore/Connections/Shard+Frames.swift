@@ -217,7 +217,7 @@ extension Shard {
         }
         // Before anything else a frame must be of some use in itself.
         if payload.count < 12 || header.type == FrameType.heartbeat, Self.isMalformed(header, payload.count) {
-            self.refuseFrame(connection, ErlangTerm.frame(header.type, payload, .unknownFrame))
+            self.refuseUnknownFrame(connection, header, payload)
             return
         }
         switch header.type {
@@ -228,7 +228,11 @@ extension Shard {
         case FrameType.method where header.channel == 0:
             self.receiveConnectionMethod(connection, payload)
         case FrameType.header where header.channel == 0, FrameType.body where header.channel == 0:
-            self.closeConnection(connection, .unexpectedFrame, ErlangTerm.frame(header.type, payload), noMethod)
+            switch connection.pointee.phase {
+            case .awaitingStartOk, .awaitingTuneOk: self.refuse(connection, "content on channel 0 before tune-ok")
+            default:
+                self.closeConnection(connection, .unexpectedFrame, ErlangTerm.frame(header.type, payload), noMethod)
+            }
         case FrameType.method, FrameType.header, FrameType.body:
             guard connection.pointee.phase == .running || connection.pointee.phase == .draining else {
                 if connection.pointee.phase == .awaitingOpen {
@@ -245,7 +249,7 @@ extension Shard {
             }
             self.handleChannelFrame(connection, header, payload)
         default:
-            self.refuseFrame(connection, ErlangTerm.frame(header.type, payload, .unknownFrame))
+            self.refuseUnknownFrame(connection, header, payload)
         }
     }
 

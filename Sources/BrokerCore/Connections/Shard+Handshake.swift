@@ -231,9 +231,11 @@ extension Shard {
                 connection
             )
         }
-        connection.pointee.phase = .refused
-        self.effects.append(
-            .close(connection.pointee.id, afterMilliseconds: self.settings.refusalDelayMilliseconds)
+        // A client that answers is let go at once, and one that says `close` itself is answered, told or not.
+        connection.pointee.phase = .closing
+        self.timers.schedule(
+            at: self.now.advanced(milliseconds: self.settings.refusalDelayMilliseconds),
+            .closing(connection.pointee.id)
         )
     }
 

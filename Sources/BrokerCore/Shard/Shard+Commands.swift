@@ -62,6 +62,8 @@ extension Shard {
             self.consumerGone(channel, channelIndex)
         case .detach(let address, let consumer, let channel):
             self.detach(address, consumer, channel)
+        case .channelEnds(let channel):
+            self.send(.detachReply(channel), to: channel.shard)
         case .detachReply(let channel):
             self.detachReply(channel)
         case .purge(let address, let asker):

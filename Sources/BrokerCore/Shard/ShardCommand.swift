@@ -50,6 +50,8 @@ enum ShardCommand: Sendable {
     case detach(QueueAddress, consumer: UInt32, ChannelAddress)
     /// To the channel.
     case detachReply(ChannelAddress)
+    /// To every other shard: the channel ends; answer with ``detachReply(_:)`` behind what it has published.
+    case channelEnds(ChannelAddress)
     /// To a queue's home.
     case purge(QueueAddress, ChannelAddress)
     /// To the channel.

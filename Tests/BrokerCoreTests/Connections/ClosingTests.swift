@@ -38,6 +38,30 @@ import Testing
         #expect(other.call(QueueDeclare(queue: "mine", passive: true)).lines == [Self.notFound])
     }
 
+    /// A producer closes its channel, or its connection, and tells somebody elsewhere: the message must be in the queue.
+    @Test(arguments: placements, [UInt16(0), 1])
+    func publishesAreInTheirQueueAtCloseOk(placement: (shards: Int, owner: Int, other: Int), channel: UInt16) {
+        for seed in UInt64(1)...20 {
+            let broker = SimulatedBroker(shardCount: placement.shards)
+            let home = SimulatedClient(broker, shard: placement.owner).open()
+            home.call(QueueDeclare(queue: "mine"))
+            let producer = SimulatedClient(broker, shard: placement.other).open()
+            producer.publish(routingKey: "mine", body: [1])
+            if channel == 0 {
+                producer.send(ConnectionClose(replyCode: 200), channel: 0)
+            } else {
+                producer.send(ChannelClose(replyCode: 200), channel: channel)
+            }
+            var random = seed
+            while producer.socket.outbound.isEmpty {
+                broker.run(SeededRandom(seed: random), maxEvents: 1)
+                random += 100
+            }
+            let queue = broker.shards.first { $0.census.queues == 1 }
+            #expect(queue?.census.messages == 1, "seed \(seed)")
+        }
+    }
+
     /// The Go client closes from several threads at once, and takes the end of the stream right behind `close-ok` for an
     /// accident: its own `TestConcurrentClose`.
     @Test(arguments: [1, 2])

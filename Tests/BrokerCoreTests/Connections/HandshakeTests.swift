@@ -58,6 +58,24 @@ import Testing
         #expect(client.socket.isClosed)
     }
 
+    @Test func whoAnswersARefusedLoginIsLetGoAtOnce() {
+        let client = SimulatedClient(SimulatedBroker())
+        client.sendBytes(SimulatedClient.greeting(password: "wrong"))
+        client.receive()
+        #expect(client.call(ConnectionClose(replyCode: 200), channel: 0).lines == ["0 connection.close-ok"])
+        #expect(!client.socket.isClosed)
+        #expect(client.call(ConnectionCloseOk(), channel: 0).isEmpty)
+        #expect(client.socket.isClosed)
+    }
+
+    @Test func contentBeforeTuneOkIsMetWithSilence() {
+        let client = SimulatedClient(SimulatedBroker())
+        client.sendBytes([65, 77, 81, 80, 0, 0, 9, 1])
+        client.receive()
+        client.sendBytes(SimulatedClient.frame(type: 3, channel: 0, payload: [1]))
+        #expect(client.receive().isEmpty)
+    }
+
     @Test func guestComesFromTheLoopbackInterfaceOnly() {
         let broker = SimulatedBroker()
         let client = SimulatedClient(broker, isLoopback: false)

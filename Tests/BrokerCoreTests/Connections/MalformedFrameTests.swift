@@ -49,6 +49,16 @@ import Testing
         #expect(self.refusal(client) == "FRAME_ERROR - " + frame.text)
     }
 
+    @Test func closeOkIsWaitedForNoLongerThanItTakes() {
+        let client = SimulatedClient(SimulatedBroker())
+        client.open()
+        client.sendBytes(SimulatedClient.frame(type: 9, channel: 1, payload: []))
+        #expect(self.refusal(client) != nil)
+        #expect(!client.socket.isClosed)
+        #expect(client.call(ConnectionCloseOk(), channel: 0).isEmpty)
+        #expect(client.socket.isClosed)
+    }
+
     @Test func propertiesAreMissingInAHeaderOfTwelveOctets() {
         let client = SimulatedClient(SimulatedBroker())
         client.open()
