@@ -70,7 +70,9 @@ extension Shard {
         )
     }
 
-    /// Refuses a frame that is of no use in itself. Where it ends is known, so `close-ok` can be waited for.
+    /// Refuses a frame that is of no use in itself.
+    ///
+    /// Where it ends is known, so `close-ok` can be waited for.
     func refuseUnknownFrame(
         _ connection: UnsafeMutablePointer<ConnectionState>,
         _ header: FrameHeader,
