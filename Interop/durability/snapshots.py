@@ -1,6 +1,7 @@
 """`martlet ctl snapshot`: a copy of the data directory of a broker under load, which another broker starts from."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -189,3 +190,42 @@ def called_off() -> None:
             # It may have been faster than we.
             there = ["copy", "data"] if asking.returncode == 0 else ["data"]
             assert sorted(os.listdir(folder)) == there, (os.listdir(folder), error)
+
+
+@scenario("snapshot again after a kill", limit=120)
+def again_after_a_kill() -> None:
+    """A broker that is killed while it makes a snapshot leaves something; the next call takes its place."""
+    with tempfile.TemporaryDirectory(prefix="martlet-durability-") as folder:
+        data, copy = os.path.join(folder, "data"), os.path.join(folder, "copy")
+        for attempt in range(5):
+            with Martlet("--port", "0", "--data-dir", data) as martlet:
+                use(martlet)
+                _publisher(martlet).rpc("queue.declare", queue=_QUEUE, durable=True)
+                _Publisher(martlet, attempt * _BEFORE, (attempt + 1) * _BEFORE).wait()
+                asking = subprocess.Popen(
+                    [program(), "ctl", "--data-dir", data, "snapshot", copy],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=environment(),
+                    preexec_fn=die_with_parent,
+                )
+                try:
+                    eventually(lambda: len(os.listdir(folder)) > 1, 30, 0)
+                    martlet.process.kill()
+                    asking.wait(30)
+                finally:
+                    asking.kill()
+            if "copy.unfinished" in os.listdir(folder):
+                break
+            # It was faster than we.
+            shutil.rmtree(copy)
+        assert sorted(os.listdir(folder)) == ["copy.unfinished", "data"], os.listdir(folder)
+        with Martlet("--port", "0", "--data-dir", data) as martlet:
+            made = run("ctl", "--data-dir", data, "snapshot", copy, seconds=100)
+            assert (made.returncode, made.stderr) == (0, ""), made
+            assert sorted(os.listdir(folder)) == ["copy", "data"], os.listdir(folder)
+            use(martlet)
+            count = _publisher(martlet).counts(_QUEUE)[0]
+        with Martlet("--port", "0", "--data-dir", copy) as martlet:
+            use(martlet)
+            assert _publisher(martlet).counts(_QUEUE)[0] == count

@@ -1,7 +1,8 @@
 // Invariants
 // 1. The directory gets its name when everything in it is durable: under that name it is whole, or not there.
-// 2. A failure removes what was made. Only a process that is killed leaves something, under a name that says so, and the
-//    next snapshot of that name says what to do about it.
+// 2. A failure removes what was made. Only a process that is killed leaves something, under a name that says so and with
+//    a marker in it, which is locked while somebody works there. The next snapshot of that name takes its place; what is
+//    anybody else's, or has no marker, is left alone.
 // 3. What is copied does not change meanwhile: records before the pin's end are never written again.
 
 /// A copy of a data directory that is in use: another broker starts from it as this one would if it were killed at the
@@ -18,6 +19,9 @@ public struct DirectorySnapshot: Sendable {
     /// Octets copied between two syncs: the log's own syncs wait for no more than that.
     private static let syncBytes = 4 << 20
     private static let unfinishedSuffix = ".unfinished"
+    /// The marker.
+    private static let markerName = "snapshot-under-way"
+    private static let markerText = "A snapshot of a martlet data directory, which is not complete.\n"
 
     /// A snapshot to be made of the data directory `source`; at least `reserveBytes` must be free afterwards.
     public init(of source: String, at target: String, files: any FileSystem, reserveBytes: UInt64 = 0) {
@@ -55,9 +59,12 @@ public struct DirectorySnapshot: Sendable {
         progress: (_ octets: UInt64) -> Bool = { _ in true }
     ) throws(StoreError) {
         var trace = Trace.nothing
+        // Locked as long as it is here.
+        var marker: (any StoreFile)?
+        defer { withExtendedLifetime(marker) {} }
         do throws(StoreError) {
             try self.check()
-            try self.begin()
+            marker = try self.begin()
             trace = .unfinished
             try self.checkRoom(for: pin)
             try self.copyAll(pin, progress)
@@ -65,6 +72,8 @@ public struct DirectorySnapshot: Sendable {
             try self.files.renameDirectory(self.unfinished, to: self.target)
             trace = .finished
             try self.files.syncDirectory(self.parent)
+            // It is of no use to anybody now, nor in the way.
+            try? self.files.remove("\(self.target)/\(Self.markerName)")
         } catch {
             switch trace {
             case .nothing: break
@@ -94,15 +103,72 @@ public struct DirectorySnapshot: Sendable {
         throw self.failure(.exists, "it exists already")
     }
 
-    private func begin() throws(StoreError) {
+    /// Makes the directory, or takes that of a snapshot that was killed; returns its marker, which is locked.
+    private func begin() throws(StoreError) -> any StoreFile {
         do throws(StoreError) {
             try self.files.makeDirectory(self.unfinished)
         } catch  where error.reason == .exists {
-            throw self.failure(
-                .exists,
-                "\(self.unfinished) is there: another broker is making it, or was killed over it; then remove that directory"
-            )
+            return try self.takeOver()
         }
+        return try self.mark()
+    }
+
+    private var markerPath: String { "\(self.unfinished)/\(Self.markerName)" }
+
+    private var isBusy: StoreError {
+        self.failure(.exists, "\(self.unfinished) is there: another broker is making it")
+    }
+
+    /// Puts the marker into a directory in which there is nothing.
+    private func mark() throws(StoreError) -> any StoreFile {
+        do throws(StoreError) {
+            let marker = try self.files.open(self.markerPath, .create)
+            guard try marker.lock() else { throw self.isBusy }
+            try marker.write(Array(Self.markerText.utf8), at: 0)
+            try marker.sync()
+            try self.files.syncDirectory(self.unfinished)
+            return marker
+        } catch  where error.reason == .exists {
+            // Somebody was quicker.
+            throw self.isBusy
+        } catch {
+            self.removeAll(in: self.unfinished)
+            throw error
+        }
+    }
+
+    /// Removes what a snapshot has left that was killed, if it is evidently that.
+    private func takeOver() throws(StoreError) -> any StoreFile {
+        let foreign = self.failure(
+            .exists,
+            "\(self.unfinished) is there and is not what a snapshot leaves: remove or rename that directory"
+        )
+        let before: [String]
+        do throws(StoreError) {
+            before = try self.files.names(in: self.unfinished)
+        } catch {
+            throw foreign
+        }
+        // It was killed before the marker was there.
+        if before.isEmpty { return try self.mark() }
+        guard before.contains(Self.markerName) else { throw foreign }
+        let marker = try self.files.open(self.markerPath, .readWrite)
+        guard try marker.lock() else { throw self.isBusy }
+        // Who had the lock until now may have finished.
+        try self.check()
+        let names = try self.files.names(in: self.unfinished).filter { $0 != Self.markerName }
+        let text = try self.files.contents(of: self.markerPath)
+        let isOurs = text == Array(Self.markerText.utf8) || (text.isEmpty && names.isEmpty)
+        let known = names.allSatisfy { $0 == DataDirectory.formatName || LogFileName.logSequence($0) != nil }
+        guard isOurs, known else { throw foreign }
+        for name in names {
+            try self.files.remove("\(self.unfinished)/\(name)")
+        }
+        if text.isEmpty {
+            try marker.write(Array(Self.markerText.utf8), at: 0)
+            try marker.sync()
+        }
+        return marker
     }
 
     private func checkRoom(for pin: LogPin) throws(StoreError) {

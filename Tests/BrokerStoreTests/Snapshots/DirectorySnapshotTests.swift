@@ -182,9 +182,85 @@ import Testing
         #expect(try bench.disk.names(in: "/b") == before)
         bench.disk.setCapacity(.max)
         try bench.disk.makeDirectory("/b/copy.unfinished")
-        #expect(refusal(Self.target).contains("/b/copy.unfinished is there: another broker is making it"))
-        try bench.disk.removeDirectory("/b/copy.unfinished")
+        bench.disk.setContent(of: "/b/copy.unfinished/mine", [1])
+        #expect(refusal(Self.target).contains("/b/copy.unfinished is there and is not what a snapshot leaves"))
+        #expect(bench.disk.content(of: "/b/copy.unfinished/mine") == [1])
+        // An empty one may be taken.
+        try bench.disk.remove("/b/copy.unfinished/mine")
         #expect(refusal(Self.target) == "")
+    }
+
+    /// It is killed after every change; the next one takes its place.
+    @Test func theNextOneTakesThePlaceOfOneThatWasKilled() throws {
+        var bench = try Bench()
+        try bench.commit(5000, 5000, 100)
+        let pin = bench.log.pin()
+        let begin = bench.disk.changeCount
+        try bench.snapshot("/b/other").write(pin)
+        let changes = bench.disk.changeCount - begin
+        var left = 0
+        for count in 0..<changes {
+            let disk = bench.disk.copy()
+            disk.powerOff(afterChanges: count)
+            try? DirectorySnapshot(of: "/b/data", at: Self.target, files: disk).write(pin)
+            disk.kill()
+            let names = try disk.names(in: "/b")
+            guard !names.contains("copy") else {
+                #expect(try Self.recover(Self.target, disk) == bench.records)
+                continue
+            }
+            left += names.contains("copy.unfinished") ? 1 : 0
+            try DirectorySnapshot(of: "/b/data", at: Self.target, files: disk).write(pin)
+            #expect(try Self.recover(Self.target, disk) == bench.records, "after \(count) changes")
+            #expect(try disk.names(in: "/b") == ["copy", "data", "other"])
+            #expect(try disk.names(in: Self.target).filter { $0.hasPrefix("snapshot") } == [])
+        }
+        #expect(left > 5)
+    }
+
+    @Test func whatIsNotOneOfOursStays() throws {
+        var bench = try Bench()
+        try bench.commit(5000, 5000)
+        let pin = bench.log.pin()
+        func refusal() -> String {
+            do throws(StoreError) {
+                try bench.snapshot().write(pin)
+                return ""
+            } catch {
+                return error.description
+            }
+        }
+        // One that was killed in the middle, and a file of somebody else's in it.
+        let changes = bench.disk.changeCount
+        bench.disk.powerOff(afterChanges: 12)
+        #expect(refusal() != "")
+        #expect(bench.disk.changeCount > changes)
+        bench.disk.powerOn()
+        let path = "/b/copy.unfinished"
+        let names = try bench.disk.names(in: path)
+        #expect(names.contains("format") && names.contains("snapshot-under-way"))
+        // Still locked: the process that makes it is there, for all we know.
+        let marker = try bench.disk.open("\(path)/snapshot-under-way", .readWrite)
+        #expect(try marker.lock())
+        #expect(refusal().contains("/b/copy.unfinished is there: another broker is making it"))
+        #expect(try bench.disk.names(in: path) == names)
+        bench.disk.kill()
+        for (name, content) in [("mine", [1]), ("log-1", [2]), ("lock", [])] as [(String, [UInt8])] {
+            bench.disk.setContent(of: "\(path)/\(name)", content)
+            #expect(refusal().contains("is there and is not what a snapshot leaves"))
+            #expect(try bench.disk.names(in: path) == (names + [name]).sorted())
+            try bench.disk.remove("\(path)/\(name)")
+        }
+        let text = try #require(bench.disk.content(of: "\(path)/snapshot-under-way"))
+        for other in [[], [1], text + [1]] {
+            bench.disk.setContent(of: "\(path)/snapshot-under-way", other)
+            #expect(refusal().contains("is not what a snapshot leaves"))
+        }
+        try bench.disk.remove("\(path)/snapshot-under-way")
+        #expect(refusal().contains("is not what a snapshot leaves"))
+        bench.disk.setContent(of: "\(path)/snapshot-under-way", text)
+        #expect(refusal() == "")
+        #expect(try Self.recover(Self.target, bench.disk) == bench.records)
     }
 
     @Test func whoeverListensMayCallItOff() throws {
