@@ -2,7 +2,7 @@ import AMQPProtocol
 
 /// The headers by which a message asks to wait.
 ///
-/// `x-delay` is a number of milliseconds, of any integer type. It is turned negative when it has passed, as by the
+/// `x-delay` is a number of milliseconds, of any integer type, a fraction or the number as text. It is turned negative when it has passed, as by the
 /// delayed message exchange of RabbitMQ: a message that goes on to another such exchange does not wait again.
 /// `x-deliver-at` is a point in time: milliseconds since 1970, or a timestamp.
 struct DelayHeaders {
@@ -58,7 +58,7 @@ struct DelayHeaders {
 
     /// ``deadline(_:now:)`` of the table that was walked over.
     func deadline(_ table: UnsafeRawBufferPointer, _ now: UInt64) -> UInt64? {
-        if self.delayPlace != 0, let delay = Self.integer(table, self.delayPlace), delay > 0 {
+        if self.delayPlace != 0, let delay = Self.delay(table, self.delayPlace), delay > 0 {
             return Self.deadline(after: delay, now: now)
         }
         guard self.deliverAtPlace != 0 else { return nil }
@@ -73,6 +73,41 @@ struct DelayHeaders {
         let seconds = table.loadUnaligned(fromByteOffset: place + 1, as: UInt64.self)
         let (product, overflow) = UInt64(bigEndian: seconds).multipliedReportingOverflow(by: 1000)
         return overflow ? .max : product
+    }
+
+    /// The delay behind a tag; nil when there is none.
+    private static func delay(_ table: UnsafeRawBufferPointer, _ place: Int) -> Int64? {
+        if let integer = self.integer(table, place) { return integer }
+        let value = table.baseAddress.map { $0 + (place + 1) }
+        switch (FieldTag(rawValue: table[place]), value) {
+        case (.float, let value?):
+            return self.whole(Double(Float(bitPattern: UInt32(bigEndian: value.loadUnaligned(as: UInt32.self)))))
+        case (.double, let value?):
+            return self.whole(Double(bitPattern: UInt64(bigEndian: value.loadUnaligned(as: UInt64.self))))
+        case (.longString, let value?):
+            let size = Int(UInt32(bigEndian: value.loadUnaligned(as: UInt32.self)))
+            return self.number(UnsafeRawBufferPointer(start: value + 4, count: size))
+        default:
+            return nil
+        }
+    }
+
+    /// A delay as a value of a table; nil when it is none.
+    private static func delay(_ value: FieldValue) -> Int64? {
+        switch value {
+        case .float(let number): self.whole(Double(number))
+        case .double(let number): self.whole(number)
+        case .longString(let text): text.withUnsafeBytes { self.number($0) }
+        default: value.integerValue
+        }
+    }
+
+    private static func whole(_ number: Double) -> Int64? { Int64(exactly: number.rounded(.towardZero)) }
+
+    /// Text that is nothing but a number.
+    private static func number(_ text: UnsafeRawBufferPointer) -> Int64? {
+        guard (1...19).contains(text.count) else { return nil }
+        return Int64(String(decoding: text, as: UTF8.self))
     }
 
     /// The integer behind a tag; nil when there is something else.
@@ -115,14 +150,18 @@ struct DelayHeaders {
         case FieldTag.int32.rawValue: return negate(Int32.self)
         case FieldTag.int16.rawValue: return negate(Int16.self)
         case FieldTag.int8.rawValue: return negate(Int8.self)
-        case FieldTag.uint8.rawValue, FieldTag.uint16.rawValue, FieldTag.uint32.rawValue: return false
+        case FieldTag.uint8.rawValue, FieldTag.uint16.rawValue, FieldTag.uint32.rawValue, FieldTag.float.rawValue,
+            FieldTag.double.rawValue, FieldTag.longString.rawValue:
+            return false
         default: return true
         }
     }
 
     /// How long a message is to wait by `x-delay`; nil when not at all.
     static func delay(_ entries: [(key: ShortString, value: FieldValue)]) -> UInt64? {
-        guard let delay = MessageHeaders.find(self.delay, in: entries)?.integerValue, delay > 0 else { return nil }
+        guard let delay = MessageHeaders.find(self.delay, in: entries).flatMap({ self.delay($0) }), delay > 0 else {
+            return nil
+        }
         return UInt64(delay)
     }
 
@@ -162,7 +201,7 @@ struct DelayHeaders {
             }
             if key == "BCC" {
                 isChanged = true
-            } else if key == self.delay, let delay = value.integerValue, delay > 0 {
+            } else if key == self.delay, let delay = self.delay(value), delay > 0 {
                 isChanged = true
                 kept.append((key, self.negative(delay, value)))
             } else {

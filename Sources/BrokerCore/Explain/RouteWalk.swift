@@ -193,7 +193,9 @@ struct RouteWalk {
         case .recentHistory:
             let refusal = MessageHeaders.find("x-recent-history-no-store", in: self.message.headers)
             if refusal?.booleanValue != true { visit.stations.append(.remembers) }
-        case .direct, .fanout, .topic, .headers, .consistentHash, .modulusHash, .random, .localRandom: break
+        case .direct, .fanout, .topic, .headers, .consistentHash, .modulusHash, .random, .localRandom,
+            .messageDeduplication:
+            break
         }
         return true
     }

@@ -5,6 +5,8 @@ enum DeduplicationArguments {
     private static let isOnKey: ShortString = "x-message-deduplication"
     private static let sizeKey: ShortString = "x-cache-size"
     private static let timeKey: ShortString = "x-cache-ttl"
+    /// Where the plugin keeps keys; ours are as durable as their messages.
+    private static let placeKey: ShortString = "x-cache-persistence"
     private static let headerKey: ShortString = "x-deduplication-header"
     private static let publishersKey: ShortString = "x-max-publishers"
 
@@ -13,7 +15,7 @@ enum DeduplicationArguments {
 
     /// How many keys an exchange remembers.
     static func size(_ arguments: FieldTable) -> Int {
-        max(1, Int(clamping: arguments[self.sizeKey]?.integerValue ?? 128))
+        max(1, Int(clamping: arguments[self.sizeKey].flatMap { self.number($0) } ?? 128))
     }
 
     /// How many publishers an exchange remembers.
@@ -41,9 +43,38 @@ enum DeduplicationArguments {
         now: UInt64
     ) -> UInt64 {
         let own = MessageHeaders.find(self.timeKey, in: entries)?.integerValue.flatMap { $0 > 0 ? $0 : nil }
-        guard let time = own ?? arguments[self.timeKey]?.integerValue else { return .max }
+        guard let time = own ?? arguments[self.timeKey].flatMap({ self.number($0) }) else { return .max }
         let (deadline, overflow) = now.addingReportingOverflow(UInt64(max(time, 0)))
         return overflow ? .max : deadline
+    }
+
+    /// A number; the plugin's exchange takes text that begins with one, too.
+    private static func number(_ value: FieldValue) -> Int64? {
+        value.integerValue
+            ?? value.stringValue.flatMap { text in
+                Int64(
+                    String(
+                        decoding: text.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) },
+                        as: UTF8.self
+                    )
+                )
+            }
+    }
+
+    /// Why an exchange of the plugin's type cannot be declared with arguments; nil when it can.
+    static func refusalOfType(_ arguments: FieldTable) -> String? {
+        guard let size = arguments[self.sizeKey], self.number(size) ?? 0 > 0 else {
+            return "Missing or invalid argument, '\(self.sizeKey)' must be an integer greater than 0"
+        }
+        if let time = arguments[self.timeKey], self.number(time) ?? 0 < 1 {
+            return "Invalid argument, '\(self.timeKey)' must be an integer greater than 0"
+        }
+        if let place = arguments[self.placeKey],
+            !["disk", "memory"].contains(place.stringValue.map { ShortString($0) })
+        {
+            return "Invalid argument, '\(self.placeKey)' must be either 'disk' or 'memory'"
+        }
+        return nil
     }
 
     /// Why an exchange cannot be declared with arguments; nil when it can.

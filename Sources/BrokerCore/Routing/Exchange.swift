@@ -26,7 +26,9 @@ struct ExchangeDefinition: Equatable, Sendable {
     var needsStation: Bool { self.type == .recentHistory || self.type == .delayedMessage || self.isDeduplicating }
 
     /// Whether a message with a key that is known goes no further.
-    var isDeduplicating: Bool { DeduplicationArguments.isOn(self.arguments) }
+    var isDeduplicating: Bool {
+        self.type == .messageDeduplication || DeduplicationArguments.isOn(self.arguments)
+    }
 }
 
 /// An exchange in a replica of the topology.
@@ -86,7 +88,7 @@ final class Exchange {
     private static func makeRouter(_ definition: ExchangeDefinition, _ seed: UInt64) -> Router {
         switch definition.routedType {
         case .direct: .direct(DirectExchange(seed: seed))
-        case .fanout, .recentHistory, .delayedMessage: .fanout(FanoutExchange())
+        case .fanout, .recentHistory, .delayedMessage, .messageDeduplication: .fanout(FanoutExchange())
         case .topic: .topic(TopicTrie(seed: seed))
         case .headers: .headers(HeadersExchange())
         case .consistentHash: .consistentHash(ConsistentHashExchange(definition.arguments))

@@ -24,6 +24,8 @@ enum ExchangeType: UInt8, Sendable, CaseIterable {
     case recentHistory = 8
     /// Messages wait as long as they say, then go the way of another type.
     case delayedMessage = 9
+    /// Every binding, each key once: the exchange of the plugin for message deduplication.
+    case messageDeduplication = 10
 
     /// The name in `exchange.declare`.
     var name: ShortString {
@@ -38,6 +40,7 @@ enum ExchangeType: UInt8, Sendable, CaseIterable {
         case .localRandom: "x-local-random"
         case .recentHistory: "x-recent-history"
         case .delayedMessage: "x-delayed-message"
+        case .messageDeduplication: "x-message-deduplication"
         }
     }
 

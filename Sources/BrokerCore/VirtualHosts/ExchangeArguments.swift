@@ -15,6 +15,7 @@ enum ExchangeArguments {
         case .consistentHash: HashSource.refusal(arguments)
         case .recentHistory: self.refusal(ofHistory: arguments)
         case .delayedMessage: self.refusal(ofDelayed: arguments)
+        case .messageDeduplication: DeduplicationArguments.refusalOfType(arguments)
         }
     }
 

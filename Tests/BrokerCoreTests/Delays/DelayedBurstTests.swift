@@ -67,8 +67,9 @@ import Testing
         (.int8(10), .int8(-10)), (.int16(10), .int16(-10)), (.int32(10), .int32(-10)), (.int64(10), .int64(-10)),
         (.int64L(10), .int64L(-10)), (.uint8(10), .int32(-10)), (.uint32(10), .int32(-10)), (.int32(0), .int32(0)),
         (.int32(-10), .int32(-10)), (.int64(-10), .int64(-10)), (.int64(.min), .int64(.min)),
-        (.text("10"), .text("10")),
-        (.double(10), .double(10)), (.void, .void),
+        // As the plugin has it; text that is no number means nothing.
+        (.text("10"), .int32(-10)), (.text("10 "), .text("10 ")),
+        (.double(10.9), .int32(-10)), (.float(5), .int32(-5)), (.double(.infinity), .double(.infinity)), (.void, .void),
     ]
 
     @Test(arguments: delays, [nil, 1, 2] as [UInt8?])

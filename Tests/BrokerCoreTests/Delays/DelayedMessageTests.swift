@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test(arguments: [
-        FieldValue.int32(0), .int32(-5), .text("100"), .double(100), .boolean(true), .void,
+        FieldValue.int32(0), .int32(-5), .text("10x"), .double(-100), .boolean(true), .void,
     ])
     func whatIsNoPositiveIntegerDoesNotWait(delay: FieldValue) {
         let scene = Scene()

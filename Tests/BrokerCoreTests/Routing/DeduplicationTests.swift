@@ -45,6 +45,36 @@ import Testing
         return client
     }
 
+    /// The plugin's own type: every binding, and a number of keys that must be said, as text if need be.
+    @Test func anExchangeOfThePluginsType() {
+        let client = SimulatedClient(SimulatedBroker()).open()
+        func declare(_ arguments: FieldTable) -> String? {
+            client.call(ExchangeDeclare(exchange: "once", type: "x-message-deduplication", arguments: arguments))
+                .lines.last
+        }
+        let missing = "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0"
+        for arguments in [[:], ["x-cache-size": .text("foo")], ["x-cache-size": .int32(0)]] as [FieldTable] {
+            #expect(declare(arguments) == "1 channel.close 406 PRECONDITION_FAILED - \(missing) (40/10)")
+            client.send(ChannelCloseOk())
+            client.call(ChannelOpen())
+        }
+        let arguments: FieldTable = [
+            "x-cache-size": .text("1"), "x-cache-ttl": .text("1000"), "x-cache-persistence": .text("disk"),
+        ]
+        #expect(declare(arguments) == "1 exchange.declare-ok")
+        client.call(QueueDeclare(queue: "q"))
+        client.call(QueueBind(queue: "q", exchange: "once", routingKey: "elsewhere"))
+        for key in ["a", "a", "b", "a"] {
+            self.publish(client, key, .text(key))
+        }
+        client.receive()
+        #expect(client.drain("q") == ["a", "b", "a"])
+        client.broker.advance(milliseconds: 1001)
+        self.publish(client, "late", .text("a"))
+        client.receive()
+        #expect(client.drain("q") == ["late"])
+    }
+
     private func drainBoth(_ broker: SimulatedBroker) -> [[String]] { [broker.drain(), broker.drain("r")] }
 
     @Test(arguments: [(1, 0), (2, 0), (2, 1)])
