@@ -87,7 +87,7 @@ import Testing
         #expect(
             types == [
                 "0 direct", "1 fanout", "2 topic", "3 headers", "4 consistentHash", "5 modulusHash", "6 random",
-                "7 localRandom", "8 recentHistory", "9 delayedMessage",
+                "7 localRandom", "8 recentHistory", "9 delayedMessage", "10 messageDeduplication",
             ]
         )
         #expect(BindingDefinition.DestinationKind.exchange.rawValue == 1)
