@@ -2,8 +2,9 @@ import AMQPProtocol
 
 /// The headers by which a message asks to wait.
 ///
-/// `x-delay` is a number of milliseconds, of any integer type, a fraction or the number as text. It is turned negative when it has passed, as by the
-/// delayed message exchange of RabbitMQ: a message that goes on to another such exchange does not wait again.
+/// `x-delay` is a number of milliseconds, of any integer type, a fraction or the number as text. It is turned negative
+/// when it has passed, as by the delayed message exchange of RabbitMQ: a message that goes on to another such exchange
+/// does not wait again.
 /// `x-deliver-at` is a point in time: milliseconds since 1970, or a timestamp.
 struct DelayHeaders {
     static let delay: ShortString = "x-delay"

@@ -35,6 +35,11 @@ public final class ShardBatch: @unchecked Sendable {
     private var capacity: Int
     var commands: [ShardCommand] = []
 
+    /// Whether a change of the topology is in it: replicas must not miss one.
+    public var changesTopology: Bool {
+        self.commands.contains { if case .applyTopology = $0 { true } else { false } }
+    }
+
     /// Makes an empty batch with room for so many octets.
     init(capacity: Int) {
         self.capacity = capacity

@@ -55,9 +55,10 @@ extension SimulatedBroker {
             piece.withUnsafeBytes { self.shards[socket.shard].receive($0, on: socket.id, now: self.now) }
             self.endTurn(of: socket.shard, endsTurn)
         case .batch(let from, let to):
-            let isEarly = self.batches[from][to].count > 1 && self.liar.lies(.swapsBatches, oneIn: 10)
+            let isAlone = self.batches[from][to].prefix(2).contains { $0.changesTopology }
+            let isEarly = self.batches[from][to].count > 1 && !isAlone && self.liar.lies(.swapsBatches, oneIn: 10)
             let batch = self.batches[from][to].remove(at: isEarly ? 1 : 0)
-            if self.liar.lies(.losesBatches, oneIn: 100) { return }
+            if !batch.changesTopology, self.liar.lies(.losesBatches, oneIn: 100) { return }
             self.shards[to].apply(batch, now: self.now)
             self.endTurn(of: to, endsTurn)
         case .commit:

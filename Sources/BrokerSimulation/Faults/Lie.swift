@@ -17,9 +17,9 @@ package enum Lie: String, CaseIterable, Sendable {
     case putsOffSettlements
     /// Nothing is durable, whatever is said about it.
     case ignoresSyncs
-    /// What one shard sends to another is lost, now and then.
+    /// What one shard sends to another is lost, now and then; not what changes the topology, over which the process ends.
     case losesBatches
-    /// What one shard sends to another comes behind what it sends later, now and then.
+    /// What one shard sends to another comes behind what it sends later, now and then; not what changes the topology.
     case swapsBatches
     /// A message that is read back from a scratch file is another one, now and then.
     case swapsPages
