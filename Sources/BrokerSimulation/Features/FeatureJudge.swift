@@ -275,6 +275,8 @@ final class FeatureJudge {
                 case .settled(_, .requeue), .queue, .out, .dying, .doubtful, .gone: break
                 }
                 copy.isMarkLogged = copy.isMarked
+                // A channel whose `basic.get` waits for the disk is heard later.
+                if self.mayRefuseReads && copy.returns > copy.loggedReturns { copy.returnedAt = self.now }
                 copy.loggedReturns = copy.returns
                 copy.loggedWait = copy.waitsUntil
                 // The last return of a message that is dead, and kept only because nobody takes it, is told nowhere.
@@ -310,6 +312,11 @@ final class FeatureJudge {
     func alters(_ queue: FeatureQueue, _ declared: FeatureQueue.Settings) {
         self.tick()
         queue.alter(declared, since: self.clock)
+        // What comes back is given the time that counts when the broker hears of it.
+        for copy in self.messages.flatMap(\.orderedCopies) where copy.queue == queue.id {
+            copy.waitsUntil = 0
+            copy.loggedWait = 0
+        }
         self.note("altered: \(queue.description)")
     }
 }

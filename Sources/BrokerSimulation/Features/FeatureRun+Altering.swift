@@ -71,6 +71,17 @@ extension FeatureRun {
         }
     }
 
+    /// No queue is too small for a dead letter any more.
+    func liftLimitsOfOctets() {
+        for queue in self.features.queues where queue.declared.maxBytes != nil && self.features.hasAlterations {
+            var settings = queue.declared
+            settings.maxBytes = nil
+            self.judge.alters(queue, settings)
+            let answers = self.broker.administer(Self.request(queue, ["x-max-length-bytes": .void]))
+            if answers != [.done] { self.judge.fail("\(queue.name) is to have no limit, and the answer is \(answers)") }
+        }
+    }
+
     /// Another broker is there: it is asked for what the last one may not have heard of.
     func alterAgain() {
         for alteration in self.alterations {
