@@ -71,7 +71,9 @@ extension Shard {
 
     /// Tells a message's count and wait once more, for a snapshot.
     func tellReturned(_ queue: UnsafeMutablePointer<QueueState>, _ sequence: UInt64, _ entry: QueueEntry) {
-        guard entry.flags.deliveryCount > 0, !queue.pointee.returnRules.isPlain else { return }
+        // A queue that counted before it was altered has nothing else that tells of a redelivery.
+        let isToldElsewhere = queue.pointee.returnRules.isPlain && sequence < queue.pointee.deliveredUpTo
+        guard entry.flags.deliveryCount > 0, !isToldElsewhere else { return }
         self.logReturned(queue, ConsumerState.Delivery(sequence: sequence, entry: entry))
     }
 

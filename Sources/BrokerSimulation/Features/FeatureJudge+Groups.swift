@@ -37,7 +37,8 @@ extension FeatureJudge {
         guard copy.isRoot, later.isRoot, copy.message.delay == nil, later.message.delay == nil, queue.keepsPlaces else {
             return false
         }
-        if copy.message.handledClock < later.message.sentClock { return true }
+        // What a channel that has ended sent last may still have been on its way then.
+        if copy.message.verdict == .accepted && copy.message.handledClock < later.message.sentClock { return true }
         // What is deduplicated comes by a way of its own.
         return later.message.identity == nil && copy.message.publisher === later.message.publisher
             && copy.message.id < later.message.id

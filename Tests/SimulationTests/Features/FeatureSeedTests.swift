@@ -4,7 +4,11 @@ import Testing
 /// Fixed seeds of queues with features: the broker has a reason for everything.
 @Suite struct FeatureSeedTests {
     /// The first, and some that needed the judge to know more.
-    @Test(arguments: Array(1...60) + [104, 249, 275, 359, 427, 498, 724, 1066, 5416, 5430, 5634, 5657, 6228])
+    @Test(
+        arguments: Array(1...60) + [
+            104, 249, 275, 331, 359, 362, 427, 498, 559, 724, 1066, 5416, 5430, 5634, 5657, 6228, 6439,
+        ]
+    )
     func everythingHasAReason(seed: UInt64) {
         let report = FeatureRun(seed: seed).run()
         let tail = report.trace.suffix(40).joined(separator: "\n")
