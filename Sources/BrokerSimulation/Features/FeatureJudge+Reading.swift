@@ -156,7 +156,9 @@ extension FeatureJudge {
         var numbers: [ObjectIdentifier: Int] = [:]
         for copy in copies {
             numbers[ObjectIdentifier(copy), default: 0] += 1
-            if numbers[ObjectIdentifier(copy), default: 0] > 1 + copy.message.crashes {
+            // A crash may find a dead letter under way in each queue that it came through, and here: all go on.
+            let mostOfCrash = max(1, copy.path.count - 1)
+            if numbers[ObjectIdentifier(copy), default: 0] > 1 + copy.message.crashes * mostOfCrash {
                 self.fail("\(queue.name) has m\(copy.message.id) too often")
             }
         }
