@@ -97,7 +97,8 @@ def only_publishers_wait() -> None:
         channel.basic_ack(method.delivery_tag)
         second = other.channel()
         second.close()
-        assert confirmed == stuck, "taken during the alarm"
+        # The body in whose middle the alarm came may be completed, as soon as the acknowledgement makes room for it.
+        assert confirmed <= stuck + 1, f"{confirmed - stuck} taken during the alarm"
         received = 1
         for method, _, body in channel.consume("work", inactivity_timeout=5):
             assert body == _BODY

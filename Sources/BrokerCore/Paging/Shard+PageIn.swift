@@ -82,18 +82,6 @@ extension Shard {
         self.paging.gets.append(get)
     }
 
-    /// The getter goes: nothing is got for it any more.
-    func dropParkedGets(of channel: ChannelAddress, consumer: UInt32, at queue: QueueAddress) {
-        guard !self.paging.gets.isEmpty else { return }
-        self.paging.gets.removeAll { get in
-            guard case .get(let address, let asker, _, let id, _) = get, address == queue, asker == channel,
-                id == consumer
-            else { return false }
-            self.send(.getEmpty(channel), to: channel.shard)
-            return true
-        }
-    }
-
     /// Asks for the next messages of a queue that are on disk and not asked for yet.
     func load(_ queue: UnsafeMutablePointer<QueueState>) {
         guard queue.pointee.extra.loads < 2 else { return }

@@ -12,7 +12,10 @@ extension Shard {
     ) {
         // Consumers that wait come first.
         self.dispatchTouchedQueues()
-        if channel.shard == self.index && self.channel(channel) == nil { return }
+        if channel.shard == self.index && self.channel(channel)?.pointee.phase != .open {
+            self.send(.getEmpty(channel), to: channel.shard)
+            return
+        }
         let queue = self.queue(address)
         if let queue {
             self.noteUse(queue)
@@ -23,7 +26,8 @@ extension Shard {
                 return
             }
         }
-        guard let queue, queue.pointee.hasReady else {
+        // A getter that has left belongs to a channel that has ended.
+        guard let queue, queue.pointee.hasReady, id.map({ self.consumer(queue, $0, channel) != nil }) ?? true else {
             self.send(.getEmpty(channel), to: channel.shard)
             return
         }
@@ -84,6 +88,26 @@ extension Shard {
         }
         if noAck {
             self.store.release(delivery.entry.slot)
+        }
+    }
+
+    /// A channel goes: its `basic.get` that waits, for the disk or for the queue to be in order, gets nothing.
+    ///
+    /// It would get what the channel's consumers give back, and count a second return of what the client saw once.
+    func dropWaitingGets(of channel: ChannelAddress, at queue: QueueAddress) {
+        if !self.paging.gets.isEmpty {
+            self.paging.gets.removeAll { get in
+                guard case .get(queue, channel, _, _, _) = get else { return false }
+                self.send(.getEmpty(channel), to: channel.shard)
+                return true
+            }
+        }
+        if !self.pendingWork.isEmpty {
+            self.pendingWork.removeAll { work in
+                guard case .get(queue, channel, _, _, _) = work else { return false }
+                self.send(.getEmpty(channel), to: channel.shard)
+                return true
+            }
         }
     }
 

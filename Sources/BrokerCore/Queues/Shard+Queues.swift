@@ -276,9 +276,7 @@ extension Shard {
     func detach(_ address: QueueAddress, _ id: UInt32, _ channel: ChannelAddress) {
         self.send(.detachReply(channel), to: channel.shard)
         guard let queue = self.queue(address), let consumer = self.consumer(queue, id, channel) else { return }
-        if consumer.pointee.isGetter {
-            self.dropParkedGets(of: channel, consumer: id, at: address)
-        }
+        self.dropWaitingGets(of: channel, at: address)
         self.stopConsumer(queue, consumer)
         while let (_, delivery) = consumer.pointee.outstanding.removeFirst() {
             queue.pointee.unacknowledged -= 1
