@@ -71,13 +71,25 @@ extension FeatureRun {
         }
     }
 
-    /// No queue is too small for a dead letter any more.
-    func liftLimitsOfOctets() {
-        for queue in self.features.queues where queue.declared.maxBytes != nil && self.features.hasAlterations {
+    /// No queue is too small for a dead letter any more: by its octets, or because it is never to have any message.
+    ///
+    /// A dead letter that must arrive would wait for ever where its queue refuses even the first.
+    func liftLimitsTooSmall() {
+        guard self.features.hasAlterations else { return }
+        for queue in self.features.queues {
             var settings = queue.declared
-            settings.maxBytes = nil
+            var changes: [(ShortString, FieldValue)] = []
+            if settings.maxBytes != nil {
+                settings.maxBytes = nil
+                changes.append(("x-max-length-bytes", .void))
+            }
+            if settings.maxLength == 0 {
+                settings.maxLength = nil
+                changes.append(("x-max-length", .void))
+            }
+            guard !changes.isEmpty else { continue }
             self.judge.alters(queue, settings)
-            let answers = self.broker.administer(Self.request(queue, ["x-max-length-bytes": .void]))
+            let answers = self.broker.administer(Self.request(queue, FieldTable(changes)))
             if answers != [.done] { self.judge.fail("\(queue.name) is to have no limit, and the answer is \(answers)") }
         }
     }

@@ -199,7 +199,7 @@ extension FeatureRun {
         for client in self.clients { client.cut() }
         self.clients = []
         self.clearPolicies()
-        self.liftLimitsOfOctets()
+        self.liftLimitsTooSmall()
         var quietRounds = 0
         for _ in 0..<2000 where quietRounds < 2 && self.judge.failure == nil {
             self.healDisk()
