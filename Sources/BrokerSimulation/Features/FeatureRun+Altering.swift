@@ -75,8 +75,9 @@ extension FeatureRun {
     ///
     /// A dead letter that must arrive would wait for ever where its queue refuses even the first.
     func liftLimitsTooSmall() {
-        guard self.features.hasAlterations else { return }
-        for queue in self.features.queues {
+        let queues = self.features.queues
+        let mustTake = Set(queues.map(\.declared).filter(\.isAtLeastOnce).compactMap(\.deadLettersTo))
+        for queue in queues where self.features.hasAlterations || mustTake.contains(queue.id) {
             var settings = queue.declared
             var changes: [(ShortString, FieldValue)] = []
             if settings.maxBytes != nil {
