@@ -176,18 +176,25 @@ extension FeatureJudge {
             let path = copy.path + [target]
             let queue = self.queues[target]
             let letter = message.copies[path] ?? FeatureCopy(message, path)
-            // It is judged by itself.
-            if letter.isCertain || letter.isGone { return .gone("dead") }
+            let isKnown = letter.isCertain || letter.isGone
+            let isAtLeastOnce = settings.contains(where: \.isAtLeastOnce)
+            // It is judged by itself, unless its message may have died again: there is another one then, and that must
+            // arrive as well.
+            if isKnown && !(isAtLeastOnce && self.mayHaveDiedTwice(copy)) { return .gone("dead") }
             if message.crashes > 0 && !message.isPersistent { letter.mayBeLost = true }
             let mayBeFull = queue.settings(since: message.sentClock).contains {
                 $0.refuses && self.mayBeBeyond($0, letter)
             }
-            if mayBeFull && !self.isEnding {
-                return settings.contains(where: \.isAtLeastOnce) ? .waiting("for room") : .gone("refused when dead")
-            }
+            if mayBeFull && !self.isEnding { return isAtLeastOnce ? .waiting("for room") : .gone("refused when dead") }
+            if isKnown { return .gone("dead") }
             if let absence = self.absence(of: letter) { return absence.after(death: copy) }
         }
         return nil
+    }
+
+    /// Whether a crash may have come between the arrival of a copy's dead letter and the end of the copy.
+    private func mayHaveDiedTwice(_ copy: FeatureCopy) -> Bool {
+        copy.isRoot ? copy.mayComeBackFromDeath : copy.message.crashes > 0
     }
 
     // MARK: Full queues

@@ -203,6 +203,7 @@ final class FeatureJudge {
             self.leaves(channel)
             channel.unacknowledged = []
         }
+        self.noteDying()
         for message in self.messages {
             message.crashes += 1
             message.mayComeTwice = message.mayComeTwice || (message.delay != nil && !message.hasWaited)
@@ -211,6 +212,13 @@ final class FeatureJudge {
             for copy in message.orderedCopies where !copy.isGone {
                 self.outlive(copy)
             }
+        }
+    }
+
+    /// What may be dead, and kept until its dead letter has arrived, may be alive again with its dead letter there.
+    private func noteDying() {
+        for copy in self.messages.flatMap(\.orderedCopies) where copy.isRoot && !copy.isGone && self.mayBeStuck(copy) {
+            if self.mayHaveDied(copy, self.queues[copy.queue]) { copy.mayComeBackFromDeath = true }
         }
     }
 

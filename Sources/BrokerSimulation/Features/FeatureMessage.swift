@@ -162,6 +162,8 @@ final class FeatureCopy {
     var isCertain = false
     /// A crash may have taken it.
     var mayBeLost = false
+    /// A crash may have found its dead letter where that goes, and it in its queue.
+    var mayComeBackFromDeath = false
     /// Somebody has acknowledged, or rejected, it; perhaps in vain.
     var wasAcknowledged = false
     var wasRejected = false

@@ -163,6 +163,36 @@ import Testing
         }
     }
 
+    /// Its dead letter has arrived, but it has come back from a crash, died again, and waits with another dead letter.
+    @Test(arguments: [(true, true), (true, false), (false, true)])
+    func whatHasDiedTwiceMayWaitForRoomAgain(isCrashed: Bool, isFull: Bool) {
+        let script = FeatureScript(
+            Self.settings {
+                $0.maxLength = 4
+                $0.overflow = .rejectPublish
+                $0.deadLettersTo = 1
+                $0.isAtLeastOnce = true
+                $0.deliveryLimit = 0
+            },
+            isQuorum: true,
+            second: Self.settings {
+                $0.maxLength = 1
+                $0.overflow = .rejectPublish
+            }
+        )
+        let message = script.publish()
+        script.settle(script.get(message), .requeue)
+        if isCrashed { script.crash() }
+        script.settle(script.get(message, "delivery_limit"), .acknowledge)
+        if isFull { script.get(script.publish(to: 1)) }
+        script.judge.settled()
+        script.judge.resolves()
+        #expect(script.failure == nil)
+        script.crash()
+        script.get(message, isRedelivered: true)
+        #expect(script.failure == (isCrashed && isFull ? nil : "r: m0 of f0 comes back, but was dead"))
+    }
+
     @Test func aDeathNeedsACause() {
         for (reason, problem) in [
             ("rejected", "nobody has"), ("expired", "nothing limits its time"),

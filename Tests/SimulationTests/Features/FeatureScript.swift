@@ -4,18 +4,21 @@ import AMQPProtocol
 
 /// Tells a judge of features a story, without any broker.
 ///
-/// Queue 0 has what a test wants, queue 1 nothing.
+/// Queue 0 has what a test wants, queue 1 nothing unless it wants that, too.
 final class FeatureScript {
     let judge: FeatureJudge
     let publisher = FeatureChannel(name: "p", isConfirming: true)
     let reader = FeatureChannel(name: "r", isConfirming: true)
     private var nextTag: UInt64 = 1
 
-    init(_ settings: FeatureQueue.Settings = FeatureQueue.Settings(), isQuorum: Bool = false) {
-        let plain = FeatureQueue.Settings()
+    init(
+        _ settings: FeatureQueue.Settings = FeatureQueue.Settings(),
+        isQuorum: Bool = false,
+        second: FeatureQueue.Settings = FeatureQueue.Settings()
+    ) {
         self.judge = FeatureJudge([
             FeatureQueue(id: 0, isQuorum: isQuorum, isSingleActive: false, declared: settings),
-            FeatureQueue(id: 1, isQuorum: false, isSingleActive: false, declared: plain),
+            FeatureQueue(id: 1, isQuorum: false, isSingleActive: false, declared: second),
         ])
         self.judge.channels = [self.publisher, self.reader]
         self.judge.now = 1000
@@ -23,15 +26,19 @@ final class FeatureScript {
 
     var failure: String? { self.judge.failure }
 
-    /// A message to queue 0, confirmed unless `verdict` says otherwise.
+    /// A message to queue 0 unless `to` says otherwise, confirmed unless `verdict` does.
     @discardableResult
-    func publish(verdict: Bool? = true, _ change: (FeatureMessage) -> Void = { _ in }) -> FeatureMessage {
+    func publish(
+        to queue: Int = 0,
+        verdict: Bool? = true,
+        _ change: (FeatureMessage) -> Void = { _ in }
+    ) -> FeatureMessage {
         let message = FeatureMessage(
             id: self.judge.messages.count,
             publisher: self.publisher,
             exchange: "",
-            key: "f0",
-            route: [0]
+            key: ShortString(truncating: FeatureQueue.name(queue)),
+            route: [queue]
         )
         change(message)
         self.judge.sends(message)
@@ -46,7 +53,7 @@ final class FeatureScript {
         return message
     }
 
-    /// The reader gets a message, from queue 0 unless it has died there.
+    /// The reader gets a message, from the queue it was published to unless it has died there.
     @discardableResult
     func get(
         _ message: FeatureMessage,
@@ -54,7 +61,8 @@ final class FeatureScript {
         isRedelivered: Bool = false,
         returns: Int? = nil
     ) -> FeatureChannel.Delivery? {
-        let path = Array(0...reasons.count)
+        let first = message.route[0]
+        let path = Array(first...(first + reasons.count))
         self.judge.receives(
             FeatureJudge.Arrival(
                 message: message,
@@ -63,7 +71,7 @@ final class FeatureScript {
                 isRedelivered: isRedelivered,
                 returns: returns
             ),
-            from: self.judge.queues[reasons.count],
+            from: self.judge.queues[first + reasons.count],
             tag: self.nextTag,
             noAck: false,
             emittedAfter: self.judge.now,
