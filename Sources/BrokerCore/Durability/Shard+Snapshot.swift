@@ -139,9 +139,7 @@ extension Shard {
         case .heldBack:
             guard !self.tellHeldBack(queue, &cursor, &step) else { return .dying(from: 0) }
         case .dying(let from):
-            let end = queue.pointee.extra.dying.forEach(from: from) {
-                tellNext($0.order, $0.sequence, queue.pointee.returnRules.asLogged($0.entry))
-            }
+            let end = queue.pointee.extra.dying.forEach(from: from) { tellNext($0.order, $0.sequence, $0.entry) }
             guard let rest = resumption ?? end else { return .setAside(from: 0) }
             cursor.part = .dying(from: rest)
         case .setAside(let from):

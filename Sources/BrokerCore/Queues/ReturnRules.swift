@@ -75,16 +75,6 @@ struct ReturnRules: Equatable {
         )
     }
 
-    /// A message that is dead, as the log knows it: without the return that was one too many.
-    ///
-    /// Should it be found in its queue after a start, it is delivered once more, and no consumer is told of more returns than
-    /// there may be.
-    func asLogged(_ entry: QueueEntry) -> QueueEntry {
-        var entry = entry
-        entry.flags.deliveryCount = min(entry.flags.deliveryCount, self.limit ?? .max)
-        return entry
-    }
-
     /// How long a message waits that has come back so often; nil when it does not.
     func wait(_ cause: ReturnCause, count: UInt16) -> UInt64? {
         guard let delay = self.delay else { return nil }

@@ -16,10 +16,13 @@ extension Shard {
         _ delivery: ConsumerState.Delivery,
         _ cause: ReturnCause
     ) {
+        // What is dead keeps the count that the log has: should a start find it in its queue after all, it comes once more,
+        // and no consumer is told of more returns than there may be, nor of fewer than before.
+        let dead = delivery
         var delivery = delivery
         delivery.entry.flags.countReturn()
         if delivery.entry.flags.contains(.hasDeadline) && queue.pointee.extra.expiry.isOverdue(delivery.sequence) {
-            self.expireReturned(queue, delivery, wasWaiting: false)
+            self.expireReturned(queue, dead, wasWaiting: false)
             return
         }
         guard !queue.pointee.returnRules.isPlain else {
@@ -28,7 +31,7 @@ extension Shard {
         }
         let count = delivery.entry.flags.deliveryCount
         if let limit = queue.pointee.returnRules.limit, count > limit {
-            self.exceedLimit(queue, delivery)
+            self.exceedLimit(queue, dead)
             return
         }
         if cause != .returned && queue.pointee.returnRules.goesToTail {

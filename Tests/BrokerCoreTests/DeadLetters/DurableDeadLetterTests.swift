@@ -114,6 +114,33 @@ import Testing
         #expect(properties.headers?["x-delivery-count"]?.integerValue == 1)
     }
 
+    /// What has come back more often than a limit that was lowered since: a trim takes nothing from its count.
+    @Test func aTrimTellsNoFewerReturnsThanTheLogHad() throws {
+        let scene = QueueScene(isDurable: true)
+        let arguments: FieldTable = [
+            "x-queue-type": .text("quorum"), "x-delivery-limit": .int64(3), "x-overflow": .text("reject-publish"),
+            "x-dead-letter-exchange": .text("dlx"), "x-dead-letter-strategy": .text("at-least-once"),
+        ]
+        scene.declare("q", durable: true, arguments)
+        scene.publish("1", persistent: true)
+        func giveBack() {
+            scene.client.call(BasicGet(queue: "q"))
+            scene.client.call(BasicNack(deliveryTag: 0, multiple: true, requeue: true))
+        }
+        giveBack()
+        giveBack()
+        let change: FieldTable = ["x-delivery-limit": .int64(1)]
+        #expect(scene.broker.administer(.alterQueue(virtualHost: "/", name: "q", changes: change)) == [.done])
+        // Once more than the new limit allows: it is dead, and nobody takes it.
+        giveBack()
+        #expect(scene.counts("q") == "0 0")
+        for isTrimmed in [false, true] {
+            if isTrimmed { scene.broker.trimLog() }
+            let found = try scene.restarted().get("q")
+            #expect(found?.properties?.headers?["x-delivery-count"]?.integerValue == 2)
+        }
+    }
+
     /// Dead letters that wait for somebody to take them cannot grow beyond what the queue may be.
     @Test(arguments: [("x-max-length", 2), ("x-max-length-bytes", 2)])
     func whatNobodyTakesCountsForTheLimit(limit: String, most: Int64) {

@@ -7,7 +7,7 @@ import Testing
     @Test(
         arguments: Array(1...60) + [
             104, 249, 275, 331, 359, 362, 427, 498, 559, 724, 1066, 1677, 4005, 4537, 5416, 5430, 5634, 5657, 6228,
-            6439, 7447,
+            6439, 6825, 7447,
         ]
     )
     func everythingHasAReason(seed: UInt64) {
