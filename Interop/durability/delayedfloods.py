@@ -1,4 +1,4 @@
-"""Floods of messages that wait for their time: they leave memory, publishers go on, and all come in time."""
+"""Floods of messages that move by themselves, when their time has come or is over: memory is bounded, all arrive."""
 
 import tempfile
 import threading
@@ -17,16 +17,15 @@ _BUDGET = 48 * _MEBI
 _ABOVE_BUDGET = 200 * _MEBI
 _BODY = 8 << 10
 #: For each kind of message; both together are several budgets.
-_COUNT = 12_000
+_COUNT = 30_000
 #: Long enough to publish all of it first, on a slow machine, too.
 _DELAY = 25.0
 #: A message may come so much before its time: delays are in whole milliseconds, clocks of two processes differ.
 _EARLY = 0.02
 
 
-def _flood(channel: Channel, queue: str, mode: int) -> list[float]:
+def _flood(channel: Channel, queue: str, mode: int, headers: dict) -> list[float]:
     """Publishes messages with their numbers; returns when each was sent, in steps of a batch."""
-    headers = {"x-delay": int(_DELAY * 1000)}
     method = method_frame(channel.number, "basic.publish", exchange="", routing_key=queue)
     sent: list[float] = []
     while len(sent) < _COUNT:
@@ -46,9 +45,11 @@ def _flood(channel: Channel, queue: str, mode: int) -> list[float]:
     return sent
 
 
-@scenario("floods of delayed messages", limit=180)
-def delayed_floods() -> None:
-    """Several budgets of messages wait: memory is bounded, publishers are not held up, none is early and all arrive."""
+def _move(arguments: dict, headers: dict, source: str, check) -> None:
+    """Floods two queues with messages that all move at once; takes them from where they go, and looks at each.
+
+    `source` is the prefix of the queues that are flooded; without one, messages go to where they are taken from.
+    """
     with tempfile.TemporaryDirectory(prefix="martlet-durability-") as path:
         options = "--data-dir", path, "--memory-limit", _BUDGET, "--shards", 2
         with Martlet("--port", "0", *options) as martlet:
@@ -57,7 +58,7 @@ def delayed_floods() -> None:
             is_over = threading.Event()
 
             def watch() -> None:
-                while not is_over.wait(0.05):
+                while not is_over.wait(0.02):
                     peak[0] = max(peak[0], resident(martlet.process.pid))
 
             watcher = threading.Thread(target=watch, daemon=True)
@@ -67,7 +68,10 @@ def delayed_floods() -> None:
             for mode, queue in ((1, "transient"), (2, "persistent")):
                 channel = _publisher(martlet)
                 channel.rpc("queue.declare", queue=queue, durable=True)
-                sent[queue] = _flood(channel, queue, mode)
+                if source:
+                    to_queue = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
+                    channel.rpc("queue.declare", queue=source + queue, durable=True, arguments=arguments | to_queue)
+                sent[queue] = _flood(channel, source + queue, mode, headers)
             seconds = time.monotonic() - began
             assert seconds < _DELAY, f"publishers were held up for {seconds:.1f} s"
             late = []
@@ -80,7 +84,7 @@ def delayed_floods() -> None:
                     now = time.monotonic()
                     found = int(event.body.split(b" ", 1)[0])
                     assert found == number and len(event.body) == _BODY, f"{queue}: {found} instead of {number}"
-                    assert event.properties["headers"]["x-delay"] == -int(_DELAY * 1000), event
+                    check(event)
                     waited = now - times[number]
                     assert waited >= _DELAY - _EARLY, f"{queue}: {number} came after {waited:.3f} s"
                     late.append(waited - _DELAY)
@@ -91,8 +95,29 @@ def delayed_floods() -> None:
             watcher.join()
             megabytes = 2 * _COUNT * _BODY / _MEBI
             tell(
-                f"{megabytes:.0f} MiB of delayed messages published in {seconds:.1f} s, "
+                f"{megabytes:.0f} MiB published in {seconds:.1f} s, "
                 f"RSS at most {peak[0] / _MEBI:.0f} MiB, the latest {max(late):.2f} s late"
             )
             assert peak[0] <= _BUDGET + _ABOVE_BUDGET, f"{peak[0] / _MEBI:.0f} MiB resident"
             assert "[error]" not in martlet.log() and "damaged" not in martlet.log(), martlet.log()
+
+
+@scenario("floods of delayed messages", limit=180)
+def delayed_floods() -> None:
+    """Several budgets of messages wait: memory is bounded, publishers are not held up, none is early and all arrive."""
+
+    def check(event) -> None:
+        assert event.properties["headers"]["x-delay"] == -int(_DELAY * 1000), event
+
+    _move({}, {"x-delay": int(_DELAY * 1000)}, "", check)
+
+
+@scenario("floods of dead letters", limit=180)
+def dead_floods() -> None:
+    """Several budgets of messages expire at once, most of them on disk: memory is bounded and all dead letters arrive."""
+
+    def check(event) -> None:
+        death = event.properties["headers"]["x-death"][0]
+        assert (death["reason"], death["count"]) == ("expired", 1), event
+
+    _move({"x-message-ttl": int(_DELAY * 1000)}, {}, "dying-", check)

@@ -28,6 +28,13 @@ final class SimulatedPager {
 
     var hasRequests: Bool { !self.requests.isEmpty }
 
+    /// Octets of messages that are asked for and not read yet.
+    var awaitedOctets: Int {
+        self.requests.reduce(0) { sum, pending in
+            if case .read(let read) = pending.request { sum + read.octets } else { sum }
+        }
+    }
+
     /// Payloads in scratch files.
     var scratchCount: Int { self.scratch.values.reduce(0) { $0 + $1.count } }
 

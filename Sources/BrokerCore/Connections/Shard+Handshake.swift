@@ -326,6 +326,10 @@ extension Shard {
         case .pageOut:
             // At the end of this turn.
             break
+        case .deaths:
+            self.paging.isMoveTimerSet = false
+            self.paging.areDeathsAwaited = false
+            self.runDeaths()
         case .stuckDeaths(let queue):
             self.retryStuckDeaths(queue)
         }

@@ -47,23 +47,31 @@ extension Shard {
     func runDeaths() {
         var budget = ShardLimits.deadLetterBytesPerTurn
         while !self.deaths.isEmpty {
-            guard budget > 0, self.internalPublishes.bytes < ShardLimits.internalPublishBytes else {
+            guard budget > 0, self.mayMoveDeaths else {
                 self.runDeathsLater()
                 return
             }
             if self.store.unreadCount > 0 { self.setAsideDeaths() }
             guard let first = self.deaths.first, !self.mustLoad(first) else { return }
+            let octets = self.batchOctets
             budget -= self.run(self.deaths.removeFirst())
+            self.noteMoved(since: octets)
         }
+    }
+
+    /// Whether not too much is under way to other shards and to the log.
+    private var mayMoveDeaths: Bool {
+        self.internalPublishes.bytes < ShardLimits.internalPublishBytes && !self.log.moves.isFull
     }
 
     /// Has the deaths in line worked off in another turn.
     ///
-    /// When other shards have too much of ours, their answers come first; see ``internalPublishAnswered(_:isRejected:)``. When
-    /// the next one is on disk, the disk does; see ``pageLoaded(_:now:)``.
+    /// When other shards have too much of ours, their answers come first; see ``internalPublishAnswered(_:isRejected:)``. So
+    /// does the log; see ``logCommitted(upTo:at:now:)``. When the next one is on disk, the disk does; see
+    /// ``pageLoaded(_:now:)``.
     func runDeathsLater() {
         guard !self.deaths.isEmpty, !self.areDeathsPending, !self.paging.areDeathsAwaited,
-            self.internalPublishes.bytes < ShardLimits.internalPublishBytes
+            self.mayMoveDeaths
         else { return }
         self.areDeathsPending = true
         self.pendingWork.append(.deaths)

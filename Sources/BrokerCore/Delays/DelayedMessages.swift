@@ -99,7 +99,7 @@ extension ShardLimits {
     /// Of these, those that are read from memory together.
     static let delaysAtOnce = 32
     /// Octets of publishes under way to other shards above which delayed messages wait longer.
-    static let delayWindowBytes = 16 << 20
+    static let delayWindowBytes = 4 << 20
     /// How long before its time a message is read that is on disk.
     static let delayReadAheadMilliseconds: UInt64 = 500
     /// How long they wait then.

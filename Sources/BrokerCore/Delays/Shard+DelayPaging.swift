@@ -81,6 +81,15 @@ extension Shard {
         self.delays.firedSinceLook = 0
         self.delays.nextLook = self.now.advanced(milliseconds: ShardLimits.delayReadAheadMilliseconds / 2)
         guard self.delays.loads < 2 else { return }
+        guard !self.log.moves.isFull, self.mayReadToMove() else {
+            // Time has to pass instead.
+            self.delays.isStalled = false
+            self.delays.heldUntil = max(
+                self.paging.nextMove,
+                self.now.advanced(milliseconds: ShardLimits.delayPauseMilliseconds)
+            )
+            return
+        }
         let horizon = self.epochMilliseconds(at: self.now) &+ ShardLimits.delayReadAheadMilliseconds
         let read = PageRead(for: .delays)
         var scanned = 0

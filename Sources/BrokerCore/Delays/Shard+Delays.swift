@@ -71,13 +71,15 @@ extension Shard {
                 break
             }
             self.warm(due)
+            let octets = self.batchOctets
             for entry in due where !self.enqueueDelayed(entry) {
                 self.publishDelayed(entry)
             }
             self.delays.wheel.dropDue(due.count)
             self.delays.firedSinceLook &+= due.count
             remaining -= due.count
-            guard self.internalPublishes.bytes < ShardLimits.delayWindowBytes else {
+            self.noteMoved(since: octets)
+            guard self.internalPublishes.bytes < ShardLimits.delayWindowBytes, !self.log.moves.isFull else {
                 self.delays.heldUntil = self.now.advanced(milliseconds: ShardLimits.delayPauseMilliseconds)
                 break
             }

@@ -35,6 +35,10 @@ extension Shard {
                 self.sendCredit(next.connection, next.bytes)
             }
         }
+        if self.log.moves.end(upTo: number) {
+            self.delays.heldUntil = min(self.delays.heldUntil, now)
+            self.runDeathsLater()
+        }
         self.runLocalCommands()
     }
 

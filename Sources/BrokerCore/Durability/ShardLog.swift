@@ -36,6 +36,9 @@ struct ShardLog {
     /// Connections whose publishes may take as many octets again when a batch is durable.
     var credits: Deque<(number: UInt64, connection: ConnectionAddress, bytes: Int)> = []
 
+    /// What the broker has moved by itself.
+    var moves = MoveWindow()
+
     /// Where batches begin in the log.
     var positions = BatchPositions()
     /// What the log has before this place may be gone soon: it counts as not there.

@@ -50,7 +50,7 @@ public final class PageRead: @unchecked Sendable {
 
     let reason: Reason
     /// Octets of all payloads, about.
-    var octets = 0
+    public internal(set) var octets = 0
     /// What was read goes back into memory.
     var isToStay: Bool {
         switch self.reason {
@@ -173,6 +173,12 @@ struct PagingState {
     var gets: [ShardCommand] = []
     /// The dead message whose turn it is is on disk.
     var areDeathsAwaited = false
+    /// Reads under way of dead messages.
+    var deathLoads = 0
+    /// During the memory alarm no messages are read to be moved before.
+    var nextMove = BrokerInstant(nanoseconds: 0)
+    /// A timer reads dead messages then.
+    var isMoveTimerSet = false
     /// Dead messages on disk whose queues are gone.
     var orphanCount = 0
     /// Grants of consumers whose next message is on disk.

@@ -59,6 +59,15 @@ extension Shard {
     @inline(never)
     func loadDeaths() {
         self.paging.areDeathsAwaited = true
+        // Whoever answers or brings something has us look again.
+        guard self.paging.deathLoads < 2 else { return }
+        guard self.mayReadToMove() else {
+            if !self.paging.isMoveTimerSet {
+                self.paging.isMoveTimerSet = true
+                self.timers.schedule(at: self.paging.nextMove, .deaths)
+            }
+            return
+        }
         if let next = self.deaths.first, self.paging.refused.contains(next.entry.slot) { return }
         let read = PageRead(for: .deaths)
         for death in self.deaths.prefix(ShardLimits.pageReadMessages) {
@@ -66,6 +75,7 @@ extension Shard {
             if read.octets >= ShardLimits.pageReadBytes { break }
         }
         if !read.wanted.isEmpty {
+            self.paging.deathLoads += 1
             self.paging.requests.append(.read(read))
         }
     }
@@ -161,7 +171,7 @@ extension Shard {
                 }
             }
         case .deaths:
-            break
+            self.paging.deathLoads -= isOver ? 1 : 0
         case .delays:
             self.delays.loads -= isOver ? 1 : 0
             self.resumeDelays()

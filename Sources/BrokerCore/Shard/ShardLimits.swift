@@ -53,6 +53,11 @@ enum ShardLimits {
     static let deadLetterCost = 2048
     /// Octets of publishes without a channel under way to other shards, above which dead messages wait.
     static let internalPublishBytes = 4 << 20
+    /// Octets of the log that dead letters and messages whose time has come have and that are not durable, above which
+    /// further ones wait.
+    static let moveWindowBytes = 4 << 20
+    /// Time between two reads of messages to be moved, during the memory alarm.
+    static let alarmedMoveMilliseconds: UInt64 = 50
     /// Octets of traces and events in one turn and under way to other shards, above which further ones are left out.
     static let noticeBytes = 16 << 20
     /// Time after which dead messages that must arrive and could not are tried again.

@@ -20,6 +20,8 @@ enum ShardTimer {
     case unread
     /// Messages may be written to a scratch file again.
     case pageOut
+    /// Dead messages may be read during the memory alarm.
+    case deaths
     /// Try once more to hand on dead messages of a queue.
     case stuckDeaths(QueueAddress)
 }

@@ -44,6 +44,9 @@ import Testing
         // Those that come first are back already.
         #expect(scene.shard.delays.loads == 0)
         scene.broker.advance(milliseconds: 1)
+        // With so little memory an alarm may come, and then it takes longer.
+        #expect(scene.shard.delayedMessageCount < 1000)
+        scene.broker.advance(milliseconds: 200)
         #expect(scene.shard.delayedMessageCount == 0)
         #expect(self.isEqual(scene.consume(), 0..<2000))
         #expect(scene.shard.census.messages == 0)
