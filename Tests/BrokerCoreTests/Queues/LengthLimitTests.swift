@@ -89,6 +89,22 @@ import Testing
         #expect(scene.client.receive().lines == ["1 nack 1"])
     }
 
+    /// RabbitMQ takes one more, or as many as are under way.
+    @Test(arguments: [0, 2] as [Int64]) func aQuorumQueueTakesWhatItsLengthSays(limit: Int64) {
+        let scene = QueueScene()
+        let arguments: FieldTable = [
+            "x-queue-type": .text("quorum"), "x-max-length": .int64(limit), "x-overflow": .text("reject-publish"),
+        ]
+        scene.client.call(QueueDeclare(queue: "q", durable: true, arguments: arguments))
+        scene.client.call(ConfirmSelect())
+        for _ in 0..<4 { scene.client.publish(routingKey: "q", body: [1]) }
+        let acks = scene.client.receive().lines.filter { $0.contains(" ack ") }
+        #expect(acks.isEmpty == (limit == 0))
+        #expect(
+            scene.client.call(QueueDeclare(queue: "q", passive: true)).lines == ["1 queue.declare-ok \(limit) 0"]
+        )
+    }
+
     @Test(arguments: [1, 2, 3], [false, true])
     func onePublishToManyQueuesIsRefusedIfOneRefuses(shards: Int, isDurable: Bool) {
         let scene = QueueScene(shards: shards, isDurable: isDurable)
