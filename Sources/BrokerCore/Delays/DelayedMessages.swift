@@ -61,6 +61,8 @@ struct DelayedMessages: ~Copyable {
     var window = 0
     /// When it is looked again what is on disk and comes soon.
     var nextLook = BrokerInstant(nanoseconds: 0)
+    /// During the memory alarm nothing is read before.
+    var nextAlarmedRead = BrokerInstant(nanoseconds: 0)
     /// The slot of more than a minute whose beginning has been looked at before its time.
     var lookedFarSlot: UInt64?
     /// Reads that were begun since it was looked last because some time had passed, or some had gone.

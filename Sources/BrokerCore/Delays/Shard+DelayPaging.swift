@@ -69,6 +69,7 @@ extension Shard {
         self.delays.isStalled = false
         guard self.delays.wheel.count > 0 else { return }
         // At once: what was read may have to leave memory again at the end of the turn.
+        self.delays.heldUntil = min(self.delays.heldUntil, self.now)
         self.fireDelays()
         // And what comes behind it. No more before some have gone: what does not stay in memory would be read for ever.
         if self.delays.readsAhead < 2 {
@@ -81,11 +82,11 @@ extension Shard {
         self.delays.firedSinceLook = 0
         self.delays.nextLook = self.now.advanced(milliseconds: ShardLimits.delayReadAheadMilliseconds / 2)
         guard self.delays.loads < 2 else { return }
-        guard !self.log.moves.isFull, self.mayReadToMove() else {
+        guard !self.log.moves.isFull, self.mayReadToMove(&self.delays.nextAlarmedRead) else {
             // Time has to pass instead.
             self.delays.isStalled = false
             self.delays.heldUntil = max(
-                self.paging.nextMove,
+                self.delays.nextAlarmedRead,
                 self.now.advanced(milliseconds: ShardLimits.delayPauseMilliseconds)
             )
             return

@@ -47,11 +47,12 @@ extension Shard {
 
     /// Whether messages to be moved are read from disk now.
     ///
-    /// During the memory alarm that is a read now and then: it would keep the alarm, but that may not be what keeps it.
-    func mayReadToMove() -> Bool {
+    /// During the memory alarm that is a read now and then, not before `next`: more would keep the alarm, but they may not
+    /// be what keeps it.
+    func mayReadToMove(_ next: inout BrokerInstant) -> Bool {
         guard self.alarms.contains(.memory) else { return true }
-        guard self.now >= self.paging.nextMove else { return false }
-        self.paging.nextMove = self.now.advanced(milliseconds: ShardLimits.alarmedMoveMilliseconds)
+        guard self.now >= next else { return false }
+        next = self.now.advanced(milliseconds: ShardLimits.alarmedMoveMilliseconds)
         return true
     }
 }

@@ -175,8 +175,8 @@ struct PagingState {
     var areDeathsAwaited = false
     /// Reads under way of dead messages.
     var deathLoads = 0
-    /// During the memory alarm no messages are read to be moved before.
-    var nextMove = BrokerInstant(nanoseconds: 0)
+    /// During the memory alarm no dead messages are read before.
+    var nextAlarmedDeaths = BrokerInstant(nanoseconds: 0)
     /// A timer reads dead messages then.
     var isMoveTimerSet = false
     /// Dead messages on disk whose queues are gone.

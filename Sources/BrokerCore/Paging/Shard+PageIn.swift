@@ -61,10 +61,10 @@ extension Shard {
         self.paging.areDeathsAwaited = true
         // Whoever answers or brings something has us look again.
         guard self.paging.deathLoads < 2 else { return }
-        guard self.mayReadToMove() else {
+        guard self.mayReadToMove(&self.paging.nextAlarmedDeaths) else {
             if !self.paging.isMoveTimerSet {
                 self.paging.isMoveTimerSet = true
-                self.timers.schedule(at: self.paging.nextMove, .deaths)
+                self.timers.schedule(at: self.paging.nextAlarmedDeaths, .deaths)
             }
             return
         }
